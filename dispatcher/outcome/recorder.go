@@ -1,0 +1,141 @@
+package outcome
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Recorder keeps a [Summary] per route. It never blocks a delivery for
+// longer than a map access, and it is bounded by [Recorder.Retain]. The zero
+// Recorder discards everything, so tests and tools need not build one.
+type Recorder struct{ s *store }
+
+type store struct {
+	mu       sync.Mutex
+	revision uint64
+	routes   map[string]*entry
+	changed  chan struct{} // closed at the next change; nil when nobody asked
+}
+
+type entry struct {
+	Summary
+	revision uint64
+}
+
+// NewRecorder makes an empty Recorder.
+func NewRecorder() Recorder { return Recorder{&store{routes: map[string]*entry{}}} }
+
+// Attempt records that an attempt to route ended at a.Time with o.
+func (r Recorder) Attempt(route string, a Attempt, o Outcome) {
+	a.Reason, a.Status, a.Took = o.Reason, o.Status, o.Took
+	r.update(route, func(s *Summary) {
+		s.Last = &a
+		if o.OK() {
+			s.LastSuccess, s.ConsecutiveFailures = a.Time, 0
+			return
+		}
+		s.LastError, s.LastErrorTime = o.String(), a.Time
+		s.ConsecutiveFailures++
+	})
+}
+
+// Fault records that an event could not even be matched to route: its
+// condition failed with something else than "no".
+func (r Recorder) Fault(route, text string, now time.Time) {
+	r.update(route, func(s *Summary) { s.LastError, s.LastErrorTime = text, now })
+}
+
+// Pending adds n, which may be negative, to the deliveries that route is owed.
+func (r Recorder) Pending(route string, n int) {
+	r.update(route, func(s *Summary) { s.Pending += n })
+}
+
+// DeadLetters adds n to the dead letters of route.
+func (r Recorder) DeadLetters(route string, n int) {
+	r.update(route, func(s *Summary) { s.DeadLetters += n })
+}
+
+func (r Recorder) update(route string, change func(*Summary)) {
+	if r.s == nil {
+		return
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	e := r.s.routes[route]
+	if e == nil {
+		e = &entry{Summary: Summary{Route: route}}
+		r.s.routes[route] = e
+	}
+	change(&e.Summary)
+	r.s.revision++
+	e.revision = r.s.revision
+	r.s.wake()
+}
+
+// Touch announces a change that is not in a summary, such as a new table.
+func (r Recorder) Touch() {
+	if r.s == nil {
+		return
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	r.s.revision++
+	r.s.wake()
+}
+
+func (s *store) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// Changed returns a channel that is closed at the next change.
+func (r Recorder) Changed() <-chan struct{} {
+	if r.s == nil {
+		return nil
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.changed == nil {
+		r.s.changed = make(chan struct{})
+	}
+	return r.s.changed
+}
+
+// Since returns the summaries that changed after revision rev, by route, and
+// the revision to ask for next time: list once, then follow.
+func (r Recorder) Since(rev uint64) ([]Summary, uint64) {
+	if r.s == nil {
+		return nil, rev
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	var changed []Summary
+	for _, e := range r.s.routes {
+		if e.revision > rev {
+			s := e.Summary
+			s.Pending = max(s.Pending, 0) // below zero for a moment while the backlog is being counted after a start
+			changed = append(changed, s)
+		}
+	}
+	slices.SortFunc(changed, func(a, b Summary) int { return cmp.Compare(a.Route, b.Route) })
+	return changed, r.s.revision
+}
+
+// Retain forgets the routes that keep refuses and that are owed nothing, so
+// that webhooks which come and go leave nothing behind.
+func (r Recorder) Retain(keep func(route string) bool) {
+	if r.s == nil {
+		return
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for route, e := range r.s.routes {
+		if e.Pending <= 0 && !keep(route) {
+			delete(r.s.routes, route)
+		}
+	}
+}

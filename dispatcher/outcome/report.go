@@ -1,0 +1,46 @@
+package outcome
+
+import "time"
+
+// A Report is what one dispatcher knows. The operator fetches it with
+// GET /report?since=REVISION and folds the reports of all dispatchers.
+type Report struct {
+	Instance string    `json:"instance"` // host name: which dispatcher this is
+	Started  time.Time `json:"started"`  // of the process: revisions of another process mean nothing
+
+	// Digest of the table in force, empty before the first one.
+	Digest string `json:"digest"`
+	// TableError is why the newest table was refused, empty when it was not.
+	// The one named by Digest stays in force.
+	TableError string `json:"tableError,omitempty"`
+
+	// Revision is what to pass as "since" next time: list once, then follow.
+	Revision  uint64    `json:"revision"`
+	Summaries []Summary `json:"summaries"` // of the routes that changed after "since"
+}
+
+// A Summary is what one dispatcher knows of one route since it started.
+type Summary struct {
+	Route string `json:"route"` // "namespace/name"
+
+	Last        *Attempt  `json:"last,omitempty"` // the newest attempt
+	LastSuccess time.Time `json:"lastSuccess,omitzero"`
+
+	LastError     string    `json:"lastError,omitempty"` // e.g. "404 Not Found"; stays after a success
+	LastErrorTime time.Time `json:"lastErrorTime,omitzero"`
+
+	ConsecutiveFailures int `json:"consecutiveFailures"` // attempts since the last success
+	Pending             int `json:"pending"`             // deliveries accepted and not settled
+	DeadLetters         int `json:"deadLetters"`         // kept dead letters
+}
+
+// An Attempt is one try to deliver one event to one route.
+type Attempt struct {
+	Time      time.Time     `json:"time"` // when it ended
+	EventID   string        `json:"eventID"`
+	EventType string        `json:"eventType"`
+	Number    int           `json:"number"` // 1 for the first
+	Reason    Reason        `json:"reason"`
+	Status    int           `json:"status,omitempty"`
+	Took      time.Duration `json:"took"` // nanoseconds
+}

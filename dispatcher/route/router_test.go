@@ -1,0 +1,320 @@
+package route_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/route"
+)
+
+// aRoute is complete; tests change what they are about.
+func aRoute(id string, events ...string) route.Route {
+	return route.Route{
+		ID: id, Generation: 1, Events: events, URL: "https://receiver.example.com/hooks",
+		Timeout: 10 * time.Second, Concurrency: 10,
+		Retry: route.Retry{Backoff: []time.Duration{5 * time.Second}, MaxAge: time.Hour},
+	}
+}
+
+func build(t testing.TB, routes ...route.Route) *route.Router {
+	t.Helper()
+	r, err := route.Build(route.Table{Routes: routes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func ids(entries []*route.Entry) []string {
+	var ids []string
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func TestMatch(t *testing.T) {
+	r := build(t,
+		aRoute("cms/exact", "item:added", "item:saved"),
+		aRoute("cms/prefix", "item:*"),
+		aRoute("cms/both", "item:added", "item:*", "*", "*added"),
+		aRoute("cms/suffix", "*:added"),
+		aRoute("cms/middle", "item:*:done"),
+		aRoute("cms/all", "*"),
+		aRoute("cms/never"),
+		aRoute("shop/other", "item:added"),
+	)
+	for _, tt := range []struct {
+		name, namespace, eventType string
+		want                       []string
+	}{
+		{"exact names, globs and overlaps select a route once", "cms", "item:added", []string{"cms/all", "cms/both", "cms/exact", "cms/prefix", "cms/suffix"}},
+		{"a star may stand for nothing", "cms", "item:", []string{"cms/all", "cms/both", "cms/prefix"}},
+		{"a star in the middle wants both ends", "cms", "item:copy:done", []string{"cms/all", "cms/both", "cms/middle", "cms/prefix"}},
+		{"the ends of a glob do not overlap", "cms", "item:done", []string{"cms/all", "cms/both", "cms/prefix"}},
+		{"types are compared with case", "cms", "Item:Added", []string{"cms/all", "cms/both"}},
+		{"a namespace sees only its own routes", "shop", "item:added", []string{"shop/other"}},
+		{"an unknown namespace has none", "blog", "item:added", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, ids(r.Match(nil, tt.namespace, tt.eventType))); diff != "" {
+				t.Error("(-want +got)\n" + diff)
+			}
+		})
+	}
+}
+
+func TestQualifies(t *testing.T) {
+	for _, tt := range []struct {
+		name, condition, data string
+		want                  bool
+		wantErr               string
+	}{
+		{"no condition", ``, `{}`, true, ""},
+		{"a field that has the value", `event.data.Item.TemplateName == "Page"`, `{"Item":{"TemplateName":"Page"}}`, true, ""},
+		{"a field that has another value", `event.data.Item.TemplateName == "Page"`, `{"Item":{"TemplateName":"Folder"}}`, false, ""},
+		{"a field that is absent", `event.data.Item.TemplateName == "Page"`, `{}`, false, ""},
+		{"a parent that is null", `event.data.Item.TemplateName == "Page"`, `{"Item":null}`, false, ""},
+		{"a parent that is a list", `event.data.Item.TemplateName == "Page"`, `{"Item":[]}`, false, ""},
+		{"data that is a list", `event.data.Item == "Page"`, `[]`, false, ""},
+		{"an index beyond the end", `event.data.l[1] == 1`, `{"l":[1]}`, false, ""},
+		{"no data at all", `event.data.Item == 1`, ``, false, ""},
+		{"numbers are compared across types", `event.data.n == 7 && event.data.n > 6`, `{"n":7}`, true, ""},
+		{"attributes", `event.type == "item:added" && event.source.startsWith("/cm") && event.extensions.tenant == "a"`, ``, true, ""},
+		{"an absent extension", `event.extensions.other == "a"`, ``, false, ""},
+		{"time", `event.time > timestamp("2026-01-01T00:00:00Z")`, ``, true, ""},
+		{"types that do not fit", `event.data.n > 5`, `{"n":"secret"}`, false, "types that do not fit"},
+		{"a conversion that fails quotes no value", `int(event.data.n) > 5`, `{"n":"secret"}`, false, "cannot be evaluated"},
+		{"no bool", `event.data.n`, `{"n":7}`, false, "yields no bool"},
+		{
+			"too much work", `event.data.l.all(a, event.data.l.all(b, event.data.l.all(c, a + b + c > 0.0)))`,
+			`{"l":[` + strings.Repeat("1,", 99) + `1]}`, false, "costs more",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rt := aRoute("cms/a", "item:added")
+			rt.Condition = tt.condition
+			e := &event.Event{
+				Namespace: "cms", ID: "1", Source: "/cm", Type: "item:added", Data: []byte(tt.data),
+				Extensions: map[string]string{"tenant": "a"}, Time: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC),
+			}
+			got, err := build(t, rt).Lookup("cms/a").Qualifies(route.NewView(e))
+			if got != tt.want {
+				t.Errorf("it is %t, want %t (error: %v)", got, tt.want, err)
+			}
+			switch {
+			case tt.wantErr == "" && err != nil:
+				t.Error(err)
+			case tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)):
+				t.Errorf("the error is %v, want one with %q", err, tt.wantErr)
+			case err != nil && strings.Contains(err.Error(), "secret"):
+				t.Errorf("the error quotes the event: %v", err)
+			}
+		})
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	change := func(f func(*route.Route)) []route.Route {
+		r := aRoute("cms/a", "item:added")
+		f(&r)
+		return []route.Route{r}
+	}
+	for _, tt := range []struct {
+		name   string
+		routes []route.Route
+		want   string
+	}{
+		{"an id without a namespace", change(func(r *route.Route) { r.ID = "a" }), "namespace/name"},
+		{"a route that is there twice", []route.Route{aRoute("cms/a"), aRoute("cms/a")}, "twice"},
+		{"a condition that is not CEL", change(func(r *route.Route) { r.Condition = "event.data ==" }), "Syntax error"},
+		{"a condition on something unknown", change(func(r *route.Route) { r.Condition = "foo == 1" }), "undeclared reference to 'foo'"},
+		{"a condition that is no bool", change(func(r *route.Route) { r.Condition = "1 + 1" }), "make it yield a bool"},
+		{"a condition that is too long", change(func(r *route.Route) { r.Condition = strings.Repeat("!", 5000) }), "limit is 4096"},
+		{"another scheme", change(func(r *route.Route) { r.URL = "ftp://a" }), "https://"},
+		{"a URL without a host", change(func(r *route.Route) { r.URL = "https:///x" }), "no host"},
+		{"a URL with a password", change(func(r *route.Route) { r.URL = "https://u:hunter2@a" }), "AuthorizationItem"},
+		{"a URL that does not parse", change(func(r *route.Route) { r.URL = "https://a\x00hunter2" }), "cannot be parsed"},
+		{"a header that splits", change(func(r *route.Route) { r.Headers = []route.Header{{Name: "X", Value: "hunter2\r\nY: z"}} }), `"X"`},
+		{"an empty pattern", change(func(r *route.Route) { r.Events = []string{""} }), "empty"},
+		{"a pattern with a space", change(func(r *route.Route) { r.Events = []string{"a b"} }), "space"},
+		{"too many patterns", change(func(r *route.Route) { r.Events = make([]string, 65) }), "limit is 64"},
+		{"no timeout", change(func(r *route.Route) { r.Timeout = 0 }), "timeout"},
+		{"no concurrency", change(func(r *route.Route) { r.Concurrency = 0 }), "concurrency"},
+		{"a pause of nothing", change(func(r *route.Route) { r.Retry.Backoff = []time.Duration{0} }), "pause"},
+		{"an unknown format", change(func(r *route.Route) { r.Format = "Carrier pigeon" }), "format"},
+		{"signing without a key", change(func(r *route.Route) { r.Signing = &route.Signing{} }), "no key"},
+		{"a key that is too short", change(func(r *route.Route) { r.Signing = &route.Signing{Keys: []route.Secret{"whsec_aHVudGVyMg=="}} }), "24 to 64"},
+		{"a key that is not base64", change(func(r *route.Route) { r.Signing = &route.Signing{Keys: []route.Secret{"hunter2!"}} }), "base64"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := route.Build(route.Table{Routes: tt.routes})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("the error is %v, want one with %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error quotes a credential: %v", err)
+			}
+		})
+	}
+}
+
+func TestAHeldRouteMayBeIncompleteAndStillMatches(t *testing.T) {
+	r := build(t, route.Route{ID: "cms/a", Hold: "RefNotFound", Events: []string{"item:*"}})
+	if got := ids(r.Match(nil, "cms", "item:added")); !slices.Equal(got, []string{"cms/a"}) {
+		t.Errorf("it matches %v", got)
+	}
+}
+
+func TestSwapReportsWhetherTheTableChanged(t *testing.T) {
+	var c route.Current
+	if c.Load() != nil {
+		t.Error("the zero Current holds a router")
+	}
+	if !c.Swap(build(t, aRoute("cms/a"))) {
+		t.Error("the first table is no change")
+	}
+	if c.Swap(build(t, aRoute("cms/a"))) {
+		t.Error("the same table is a change")
+	}
+	if !c.Swap(build(t, aRoute("cms/b"))) {
+		t.Error("another table is no change")
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	r := aRoute("cms/a")
+	r.Headers = []route.Header{{Name: "X", Value: "hunter2"}}
+	r.Authorization = &route.Authorization{Basic: &route.Basic{Username: "u", Password: "hunter2"}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		text := fmt.Sprintf(verb, struct {
+			Route   route.Route
+			Headers []route.Header
+			Basic   route.Basic
+			Value   route.Secret
+		}{r, r.Headers, *r.Authorization.Basic, "hunter2"})
+		if strings.Contains(text, "hunter2") || strings.Contains(text, "68756e74657232") {
+			t.Errorf("%s prints the secret: %s", verb, text)
+		}
+	}
+}
+
+func FuzzMatchAgreesWithAPlainReading(f *testing.F) {
+	f.Add("item:*", "item:added")
+	f.Add("*", "")
+	f.Add("a*b*c", "axxbyyc")
+	f.Add("**", "x")
+	f.Fuzz(func(t *testing.T, pattern, eventType string) {
+		if route.CheckEvents([]string{pattern}) != nil {
+			return
+		}
+		r := build(t, aRoute("cms/a", pattern))
+		got := len(r.Match(nil, "cms", eventType)) == 1
+		if want := plainMatch(pattern, eventType); got != want {
+			t.Errorf("%q selects %q: %t, want %t", pattern, eventType, got, want)
+		}
+	})
+}
+
+// plainMatch is the definition: split at the stars, find the pieces in order.
+func plainMatch(pattern, s string) bool {
+	pieces := strings.Split(pattern, "*")
+	if len(pieces) == 1 {
+		return pattern == s
+	}
+	first, last := pieces[0], pieces[len(pieces)-1]
+	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
+		return false
+	}
+	s = s[len(first) : len(s)-len(last)]
+	for _, p := range pieces[1 : len(pieces)-1] {
+		_, after, found := strings.Cut(s, p)
+		if !found {
+			return false
+		}
+		s = after
+	}
+	return true
+}
+
+func FuzzConditionsNeverPanic(f *testing.F) {
+	for _, c := range []string{`event.data.a == 1`, `true`, `event.type.matches("a+")`, `[1,2].map(x, x*2).size() == 2`, `!`, `event`} {
+		f.Add(c, `{"a":[1,{"b":null}]}`)
+	}
+	f.Fuzz(func(t *testing.T, condition, data string) {
+		rt := aRoute("cms/a", "*")
+		rt.Condition = condition
+		r, err := route.Build(route.Table{Routes: []route.Route{rt}})
+		if err != nil {
+			return
+		}
+		_, _ = r.Lookup("cms/a").Qualifies(route.NewView(&event.Event{Data: []byte(data)}))
+	})
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000, 100_000} {
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			routes := make([]route.Route, n)
+			for i := range routes {
+				routes[i] = aRoute(fmt.Sprintf("cms/r%d", i), fmt.Sprintf("type:%d", i))
+			}
+			r := build(b, routes...)
+			want := fmt.Sprintf("type:%d", n/2)
+			dst := make([]*route.Entry, 0, 4)
+			b.ReportAllocs()
+			for b.Loop() {
+				if dst = r.Match(dst[:0], "cms", want); len(dst) != 1 {
+					b.Fatal(len(dst))
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkMatchGlobs(b *testing.B) {
+	routes := make([]route.Route, 10_000)
+	for i := range routes {
+		routes[i] = aRoute(fmt.Sprintf("cms/r%d", i), fmt.Sprintf("type%d:*", i))
+	}
+	r := build(b, routes...)
+	dst := make([]*route.Entry, 0, 4)
+	b.ReportAllocs()
+	for b.Loop() {
+		if dst = r.Match(dst[:0], "cms", "type5000:added"); len(dst) != 1 {
+			b.Fatal(len(dst))
+		}
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	routes := make([]route.Route, 10_000)
+	for i := range routes {
+		routes[i] = aRoute(fmt.Sprintf("cms/r%d", i), fmt.Sprintf("type:%d", i))
+		routes[i].Condition = `event.data.Item.TemplateName == "Page"`
+	}
+	for b.Loop() {
+		build(b, routes...)
+	}
+}
+
+func BenchmarkQualifies(b *testing.B) {
+	rt := aRoute("cms/a", "*")
+	rt.Condition = `event.data.Item.TemplateName == "Page"`
+	entry := build(b, rt).Lookup("cms/a")
+	e := &event.Event{Type: "item:added", Data: []byte(`{"Item":{"TemplateName":"Page","Name":"x"}}`)}
+	view := route.NewView(e)
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, err := entry.Qualifies(view); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}
