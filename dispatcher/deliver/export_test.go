@@ -1,0 +1,4 @@
+package deliver
+
+// RetryAfter is exported for its test.
+var RetryAfter = retryAfter

@@ -1,0 +1,318 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
+	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/queue"
+	"github.com/postrider/postrider/dispatcher/queue/embedded"
+)
+
+// A store is a queue on an embedded server whose files outlive it.
+type store struct {
+	*queue.Queue
+	server *embedded.Server
+	once   sync.Once
+}
+
+func open(t testing.TB, dir string, change ...func(*queue.Options)) *store {
+	t.Helper()
+	server, err := embedded.Start(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := server.Connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := queue.Options{MaxBytes: 64 << 20, Exclusive: true, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&opts)
+	}
+	q, err := queue.Open(t.Context(), nc, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{Queue: q, server: server}
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *store) close() {
+	s.once.Do(func() {
+		s.Close()
+		s.server.Close()
+	})
+}
+
+func anEvent(id string) event.Event {
+	return event.Event{
+		Namespace: "cms", ID: id, Source: "/test", Type: "item:added", ContentType: "application/json",
+		Data: []byte(`{"n":1}`), Accepted: time.Now().UTC().Truncate(time.Microsecond),
+	}
+}
+
+func events(n int) []event.Event {
+	es := make([]event.Event, n)
+	for i := range es {
+		es[i] = anEvent(fmt.Sprint("e", i))
+	}
+	return es
+}
+
+func noGate(ctx context.Context) error { return ctx.Err() }
+
+// take consumes until n events came, settles those that settle accepts, and
+// returns the ids of all.
+func (s *store) take(t testing.TB, n int, settle func(id string) bool) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var ids []string
+	s.Events(ctx, noGate, func(st event.Stored) {
+		ids = append(ids, st.Event.ID)
+		if settle(st.Event.ID) {
+			st.Claim.Done()
+		}
+		if len(ids) == n {
+			cancel()
+		}
+	})
+	return ids
+}
+
+func every(string) bool { return true }
+
+func TestAnEventComesOutAsItWentIn(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	want := anEvent("1")
+	want.Subject, want.Schema, want.Extensions = "s", "https://example.com/schema", map[string]string{"a": "1", "b": ""}
+	want.Time = time.Date(2026, 11, 22, 8, 0, 0, 5, time.UTC)
+	if err := s.Append(t.Context(), []event.Event{want}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got *event.Event
+	s.Events(ctx, noGate, func(st event.Stored) { got = st.Event; st.Claim.Done(); cancel() })
+	if diff := cmp.Diff(&want, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
+func TestConcurrentAppendsAllArriveOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	const callers, each = 50, 20
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			for i := range each {
+				if err := s.Append(t.Context(), []event.Event{anEvent(fmt.Sprintf("%d-%d", c, i))}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]int{}
+	for _, id := range s.take(t, callers*each, every) {
+		seen[id]++
+	}
+	if len(seen) != callers*each {
+		t.Errorf("%d distinct events arrived, want %d", len(seen), callers*each)
+	}
+}
+
+func TestTheSameEventAgainIsAcceptedAndNotStoredTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	twice := []event.Event{anEvent("1"), anEvent("1"), anEvent("2")}
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := s.Append(t.Context(), twice); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	other := anEvent("1")
+	other.Source = "/other"
+	if err := s.Append(t.Context(), []event.Event{other}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"1", "2", "1"}, s.take(t, 3, every)); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+
+	s.close()
+	s = open(t, dir)
+	if err := s.Append(t.Context(), append(twice, anEvent("3"))); err != nil {
+		t.Fatal(err)
+	}
+	got := s.take(t, 1, every)
+	if got[len(got)-1] != "3" {
+		t.Errorf("after a restart %v came, want only event 3 to be new", got)
+	}
+}
+
+func TestWhatIsNotSettledComesAgainAtOnceAfterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for _, e := range events(3) { // three packs
+		if err := s.Append(t.Context(), []event.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.take(t, 3, func(id string) bool { return id != "e1" })
+	s.close()
+
+	s = open(t, dir)
+	var again bool
+	for _, id := range s.take(t, 1, every) {
+		again = again || id == "e1"
+	}
+	if !again {
+		t.Error("the event that was not settled did not come again")
+	}
+}
+
+func TestADeferralComesBackWhenDueAlsoAfterARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	e := anEvent("1")
+	start := time.Now()
+	soon := deliver.Deferral{Route: "cms/a", Attempts: 3, Due: start.Add(500 * time.Millisecond), Event: &e}
+	later := deliver.Deferral{Route: "cms/b.with.dots", Attempts: 1, Due: start.Add(1500 * time.Millisecond), Event: &e}
+	if err := s.Defer(t.Context(), soon, later); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+
+	s = open(t, dir)
+	deferred, _, err := s.Owed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"cms/a": 1, "cms/b.with.dots": 1}, deferred); diff != "" {
+		t.Error("owed (-want +got)\n" + diff)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var got []deliver.Deferral
+	s.Due(ctx, noGate, func(d deliver.Deferral, c *event.Claim) {
+		for _, want := range []deliver.Deferral{soon, later} {
+			if d.Route == want.Route && time.Now().Before(want.Due) {
+				t.Errorf("%s came %s too early", d.Route, time.Until(want.Due))
+			}
+		}
+		got = append(got, d)
+		c.Done()
+		if len(got) == 2 {
+			cancel()
+		}
+	})
+	soon.Due, later.Due = time.Time{}, time.Time{}
+	if diff := cmp.Diff([]deliver.Deferral{soon, later}, got); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+	eventually(t, "the deferrals to be gone from the store", func() bool {
+		deferred, _, err := s.Owed(t.Context())
+		return err == nil && len(deferred) == 0
+	})
+}
+
+func TestDeadLettersAreCountedByRoute(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	e := anEvent("1")
+	letter := func(route string) deliver.DeadLetter {
+		return deliver.DeadLetter{Route: route, Attempts: 8, Why: outcome.Outcome{Reason: outcome.Rejected, Status: 404}, At: time.Now(), Event: &e}
+	}
+	if err := s.Bury(t.Context(), letter("cms/a"), letter("cms/b.c"), letter("cms/a")); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	_, dead, err := open(t, dir).Owed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"cms/a": 2, "cms/b.c": 1}, dead); diff != "" {
+		t.Error("(-want +got)\n" + diff)
+	}
+}
+
+func TestAFullStoreRefusesEventsAndKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), func(o *queue.Options) { o.MaxBytes = 1 << 20 })
+	big := func(i int) event.Event {
+		e := anEvent(fmt.Sprint("e", i))
+		e.Data = make([]byte, 100<<10)
+		return e
+	}
+	accepted := 0
+	var err error
+	for i := range 20 {
+		if err = s.Append(t.Context(), []event.Event{big(i)}); err != nil {
+			break
+		}
+		accepted++
+	}
+	if !errors.Is(err, event.ErrFull) {
+		t.Fatalf("after %d events the error is %v, want ErrFull", accepted, err)
+	}
+	e := anEvent("deferred")
+	if err := s.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Due: time.Now(), Event: &e}); err != nil {
+		t.Errorf("a full store must still defer: %v", err)
+	}
+	if got := s.take(t, accepted, every); len(got) != accepted {
+		t.Errorf("%d of %d accepted events came out", len(got), accepted)
+	}
+	eventually(t, "room after all is settled", func() bool {
+		return s.Append(t.Context(), []event.Event{anEvent("more")}) == nil
+	})
+}
+
+func TestANearlyFullDiskRefusesEvents(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), func(o *queue.Options) {
+		o.Free = func() (uint64, error) { return 10, nil }
+		o.MinFree = 11
+	})
+	if err := s.Append(t.Context(), events(1)); !errors.Is(err, event.ErrFull) {
+		t.Errorf("the error is %v, want ErrFull", err)
+	}
+	if s.Full() == nil {
+		t.Error("the queue does not say why it refuses")
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("waited in vain for " + what)
+		}
+	}
+}

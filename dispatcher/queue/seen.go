@@ -1,0 +1,106 @@
+package queue
+
+import (
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/dispatcher/event"
+)
+
+const (
+	// seenWindow is how long, at least, an event that comes again is
+	// recognised; at most it is twice as long.
+	seenWindow = 5 * time.Minute
+	// maxSeen bounds each of the two generations: about 20 MB. Beyond it the
+	// window is shorter; receivers still see the same webhook-id.
+	maxSeen = 500_000
+)
+
+// seen remembers which events were stored, in two generations: the younger
+// takes what is new, the older is forgotten as a whole. Events that are on
+// their way to the disk are flights: whoever brings the same event meanwhile
+// waits for that flight, for its 202 must mean durable too.
+type seen struct {
+	mu             sync.Mutex
+	younger, older map[event.Key]struct{}
+	turned         time.Time // when younger began
+	flights        map[event.Key]*flight
+}
+
+// A flight is one append under way.
+type flight struct {
+	landed chan struct{} // closed when the append has ended
+	err    error         // readable then
+}
+
+func newSeen(now time.Time) *seen {
+	return &seen{
+		younger: map[event.Key]struct{}{}, older: map[event.Key]struct{}{}, turned: now,
+		flights: map[event.Key]*flight{},
+	}
+}
+
+// board sorts keys: mine marks those that the caller has to store, under the
+// flight f, which it ends with land. others are the flights of the rest that
+// are not stored yet.
+func (s *seen) board(keys []event.Key, now time.Time) (f *flight, mine []bool, others []*flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn(now)
+	f = &flight{landed: make(chan struct{})}
+	mine = make([]bool, len(keys))
+	for i, k := range keys {
+		if other := s.flights[k]; other != nil {
+			if other != f { // the same event twice in one batch needs no waiting
+				others = append(others, other)
+			}
+			continue
+		}
+		if s.has(k) {
+			continue
+		}
+		mine[i] = true
+		s.flights[k] = f
+	}
+	return f, mine, others
+}
+
+// land ends f with err and remembers its keys when there was none.
+func (s *seen) land(f *flight, keys []event.Key, mine []bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, k := range keys {
+		if !mine[i] {
+			continue
+		}
+		delete(s.flights, k)
+		if err == nil {
+			s.younger[k] = struct{}{}
+		}
+	}
+	f.err = err
+	close(f.landed)
+}
+
+// add remembers k, as found in the store at the start.
+func (s *seen) add(k event.Key, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn(now)
+	s.younger[k] = struct{}{}
+}
+
+func (s *seen) has(k event.Key) bool {
+	if _, ok := s.younger[k]; ok {
+		return true
+	}
+	_, ok := s.older[k]
+	return ok
+}
+
+func (s *seen) turn(now time.Time) {
+	if now.Sub(s.turned) < seenWindow && len(s.younger) < maxSeen {
+		return
+	}
+	s.older, s.younger, s.turned = s.younger, map[event.Key]struct{}{}, now
+}
