@@ -194,7 +194,7 @@ func (l *Lanes) record(d delivery, o outcome.Outcome, now time.Time) {
 	if l.opts.Log.Enabled(l.stop, level) {
 		l.opts.Log.LogAttrs(l.stop, level, "attempt",
 			slog.String("route", d.route), slog.String("event", d.event.ID), slog.String("type", d.event.Type),
-			slog.String("webhookID", d.id), slog.Int("attempt", d.attempts), slog.String("reason", string(o.Reason)),
+			slog.String("webhook_id", d.id), slog.Int("attempt", d.attempts), slog.String("reason", string(o.Reason)),
 			slog.Int("status", o.Status), slog.String("detail", o.Detail), slog.Duration("took", o.Took))
 	}
 	l.opts.Metrics.attempt(o)

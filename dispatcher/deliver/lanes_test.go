@@ -134,10 +134,11 @@ func aRoute(name, url string) route.Route {
 	}
 }
 
-func (r *rig) summary(id string) outcome.Summary {
+// facts are those of the route cms/a.
+func (r *rig) facts() outcome.Summary {
 	all, _ := r.recorder.Since(0)
 	for _, s := range all {
-		if s.Route == id {
+		if s.Route == "cms/a" {
 			return s
 		}
 	}
@@ -151,7 +152,7 @@ func TestADeliveredEventIsSettledAndRecorded(t *testing.T) {
 	r.post("1")
 	rc.Wait(t, 2)
 	eventually(t, "the claim to be released", func() bool { return r.isReleased("1") })
-	s := r.summary("cms/a")
+	s := r.facts()
 	if s.Pending != 0 || s.Last == nil || s.Last.Reason != outcome.Delivered || s.Last.Number != 1 || s.LastSuccess.IsZero() {
 		t.Errorf("the facts are %+v, last %+v", s, s.Last)
 	}
@@ -168,7 +169,7 @@ func TestAFailedDeliveryIsDeferredAndOnlyThenSettled(t *testing.T) {
 	r.backlog.fail(true)
 	r.post("1")
 	rc.Wait(t, 1)
-	eventually(t, "the failure to be recorded", func() bool { return r.summary("cms/a").LastError == "404 Not Found" })
+	eventually(t, "the failure to be recorded", func() bool { return r.facts().LastError == "404 Not Found" })
 	if r.isReleased("1") {
 		t.Fatal("the claim was released before the deferral was kept")
 	}
@@ -181,7 +182,7 @@ func TestAFailedDeliveryIsDeferredAndOnlyThenSettled(t *testing.T) {
 	if pause := time.Until(deferred[0].Due); pause < 50*time.Second || pause > time.Minute {
 		t.Errorf("it is due in %s, want about a minute", pause)
 	}
-	if s := r.summary("cms/a"); s.Pending != 1 || s.ConsecutiveFailures != 1 {
+	if s := r.facts(); s.Pending != 1 || s.ConsecutiveFailures != 1 {
 		t.Errorf("the facts are %+v", s)
 	}
 }
@@ -198,7 +199,7 @@ func TestADeliveryThatIsOutOfAttemptsBecomesADeadLetter(t *testing.T) {
 	if len(deferred) != 0 || len(dead) != 1 || dead[0].Attempts != 2 || dead[0].Why.Status != 500 {
 		t.Errorf("deferred %+v, dead %+v", deferred, dead)
 	}
-	if s := r.summary("cms/a"); s.Pending != 0 || s.DeadLetters != 1 {
+	if s := r.facts(); s.Pending != 0 || s.DeadLetters != 1 {
 		t.Errorf("the facts are %+v", s)
 	}
 }
@@ -310,7 +311,7 @@ func TestAStopFinishesAttemptsAndKeepsWhatWaits(t *testing.T) {
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)

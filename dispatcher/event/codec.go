@@ -23,8 +23,7 @@ func (e *Event) Append(b []byte) []byte {
 	for _, s := range [...]string{e.Namespace, e.ID, e.Source, e.Type, e.Subject, e.ContentType, e.Schema} {
 		b = appendString(b, s)
 	}
-	b = binary.AppendVarint(b, unixNano(e.Time))
-	b = binary.AppendVarint(b, unixNano(e.Accepted))
+	b = appendTime(appendTime(b, e.Time), e.Accepted)
 	b = binary.AppendUvarint(b, uint64(len(e.Extensions)))
 	for _, name := range slices.Sorted(maps.Keys(e.Extensions)) {
 		b = appendString(appendString(b, name), e.Extensions[name])
@@ -64,11 +63,10 @@ func appendString[S ~string | ~[]byte](b []byte, s S) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-func unixNano(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
+// appendTime takes seconds and nanoseconds apart: together they would not fit
+// years far away, which producers send to mean "never".
+func appendTime(b []byte, t time.Time) []byte {
+	return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
 }
 
 // reader takes fields off the front of b; after the first that is not there it
@@ -88,17 +86,23 @@ func (r *reader) uvarint() uint64 {
 	return n
 }
 
-func (r *reader) time() time.Time {
+func (r *reader) varint() int64 {
 	n, size := binary.Varint(r.b)
 	if size <= 0 {
 		r.failed, r.b = true, nil
-		return time.Time{}
+		return 0
 	}
 	r.b = r.b[size:]
-	if n == 0 {
+	return n
+}
+
+func (r *reader) time() time.Time {
+	seconds, nanos := r.varint(), r.uvarint()
+	if r.failed || nanos >= uint64(time.Second) {
+		r.failed, r.b = true, nil
 		return time.Time{}
 	}
-	return time.Unix(0, n).UTC()
+	return time.Unix(seconds, int64(nanos)).UTC()
 }
 
 func (r *reader) bytes() []byte {

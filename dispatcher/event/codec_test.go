@@ -22,6 +22,7 @@ func fullEvent() *event.Event {
 func TestStoredEventsComeBackAsTheyWere(t *testing.T) {
 	for name, want := range map[string]*event.Event{
 		"full": fullEvent(), "empty": {}, "one before 1970": {Time: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"one at the end of time": {Time: time.Date(9999, 12, 31, 23, 59, 59, 999, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pack := fullEvent().Append(want.Append(nil))

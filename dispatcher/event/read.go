@@ -1,12 +1,9 @@
 package event
 
 import (
-	"bytes"
-	"encoding/json"
 	"mime"
 	"net/http"
 	"time"
-	"unicode/utf8"
 )
 
 // The media types that [Read] takes; with "ce-" headers it takes any.
@@ -57,7 +54,6 @@ func read(header http.Header, body []byte, template Event) ([]Event, *Refusal) {
 	if refusal := checkJSON(body); refusal != nil {
 		return nil, refusal
 	}
-	body = bytes.TrimSpace(body)
 	switch media {
 	case mediaStructured:
 		return one(readStructured(template, body))
@@ -92,18 +88,6 @@ func mediaType(header http.Header) (string, *Refusal) {
 		return "", refuse(UnsupportedContentType, "Content-Type %s is malformed: %s", quote(values[0]), fourForms)
 	}
 	return media, nil
-}
-
-// checkJSON refuses what is not one JSON text in UTF-8.
-func checkJSON(text []byte) *Refusal {
-	if !utf8.Valid(text) {
-		return refuse(InvalidJSON, "the JSON is not UTF-8: send UTF-8")
-	}
-	if json.Valid(text) {
-		return nil
-	}
-	var ignored any
-	return refuse(InvalidJSON, "the JSON is not valid: %v", json.Unmarshal(text, &ignored))
 }
 
 // isLabel reports whether s is a DNS label (RFC 1123), as namespaces are.

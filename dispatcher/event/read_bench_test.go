@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,9 +15,7 @@ func BenchmarkRead(b *testing.B) {
 	usual := []string{"User-Agent: Go-http-client/1.1", "Content-Length: 1024", "Accept-Encoding: gzip", "Authorization: Bearer x"}
 	with := func(h http.Header) http.Header {
 		h = h.Clone()
-		for name, values := range headers(usual...) {
-			h[name] = values
-		}
+		maps.Copy(h, headers(usual...))
 		return h
 	}
 	envelope := `{"specversion":"1.0","id":"1","source":"/cms","type":"item:added","data":` + data + `}`

@@ -25,7 +25,7 @@ type store struct {
 	once   sync.Once
 }
 
-func open(t testing.TB, dir string, change ...func(*queue.Options)) *store {
+func open(t *testing.T, dir string, change ...func(*queue.Options)) *store {
 	t.Helper()
 	server, err := embedded.Start(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -74,7 +74,7 @@ func noGate(ctx context.Context) error { return ctx.Err() }
 
 // take consumes until n events came, settles those that settle accepts, and
 // returns the ids of all.
-func (s *store) take(t testing.TB, n int, settle func(id string) bool) []string {
+func (s *store) take(t *testing.T, n int, settle func(id string) bool) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -303,7 +303,7 @@ func TestANearlyFullDiskRefusesEvents(t *testing.T) {
 	}
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)

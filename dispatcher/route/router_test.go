@@ -248,7 +248,7 @@ func FuzzConditionsNeverPanic(f *testing.F) {
 	for _, c := range []string{`event.data.a == 1`, `true`, `event.type.matches("a+")`, `[1,2].map(x, x*2).size() == 2`, `!`, `event`} {
 		f.Add(c, `{"a":[1,{"b":null}]}`)
 	}
-	f.Fuzz(func(t *testing.T, condition, data string) {
+	f.Fuzz(func(_ *testing.T, condition, data string) {
 		rt := aRoute("cms/a", "*")
 		rt.Condition = condition
 		r, err := route.Build(route.Table{Routes: []route.Route{rt}})

@@ -21,32 +21,32 @@ const minSecret = 8
 // other value. It is printed with every verb of fmt, logged by both handlers of
 // slog and marshalled as JSON, on its own and inside other values, and searched
 // for secret as it is and in the spellings of [Spellings].
-func AssertNo(t testing.TB, secret string, outputs map[string]any) {
-	t.Helper()
+func AssertNo(tb testing.TB, secret string, outputs map[string]any) {
+	tb.Helper()
 	everywhere := append(places(), unexported)
-	assert(t, secret, outputs, everywhere, append(printed(), inJSON, inJSONLog))
+	assert(tb, secret, outputs, everywhere, append(printed(), inJSON, inJSONLog))
 }
 
 // AssertNotPrinted is [AssertNo] for a string type whose JSON carries the
 // secret on purpose, because that is the form that travels. It leaves out JSON,
 // and unexported fields, in which no string type can defend itself.
-func AssertNotPrinted(t testing.TB, secret string, outputs map[string]any) {
-	t.Helper()
-	assert(t, secret, outputs, places(), printed())
+func AssertNotPrinted(tb testing.TB, secret string, outputs map[string]any) {
+	tb.Helper()
+	assert(tb, secret, outputs, places(), printed())
 }
 
-func assert(t testing.TB, secret string, outputs map[string]any, in []place, ways []way) {
-	t.Helper()
+func assert(tb testing.TB, secret string, outputs map[string]any, in []place, ways []way) {
+	tb.Helper()
 	if len(secret) < minSecret {
-		t.Fatalf("a secret of %d bytes may be found by accident; use at least %d", len(secret), minSecret)
+		tb.Fatalf("a secret of %d bytes may be found by accident; use at least %d", len(secret), minSecret)
 	}
 	if len(outputs) == 0 {
-		t.Fatal("there is no output to search")
+		tb.Fatal("there is no output to search")
 	}
 	spellings := Spellings(secret)
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		if leak := find(outputs[name], spellings, in, ways); leak != "" {
-			t.Errorf("%s shows the secret %s", name, leak)
+			tb.Errorf("%s shows the secret %s", name, leak)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestASecretIsFoundInEverySpelling(t *testing.T) {
 		"a query":                    "https://example.com/?k=" + url.QueryEscape(secret),
 		"a path":                     "https://example.com/" + url.PathEscape(secret),
 		"a quoted string":            fmt.Sprintf("%q", secret),
-		"printed bytes":              fmt.Sprint([]byte(secret)),
+		"printed bytes":              fmt.Sprintf("%v", []byte(secret)),
 		"printed bytes in Go syntax": fmt.Sprintf("%#v", []byte(secret)),
 	} {
 		t.Run(name, func(t *testing.T) {

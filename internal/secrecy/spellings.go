@@ -24,7 +24,7 @@ func Spellings(secret string) map[string]string {
 		"in hexadecimal":      hex.EncodeToString(b),
 		"in HEXADECIMAL":      strings.ToUpper(hex.EncodeToString(b)),
 		"in spaced hex":       fmt.Sprintf("% x", b),
-		"as decimal bytes":    unquote(fmt.Sprint(b)),
+		"as decimal bytes":    unquote(fmt.Sprintf("%v", b)),
 		"as bytes in Go":      strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"),
 	}
 	for remainder := range 3 {

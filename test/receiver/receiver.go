@@ -9,7 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -92,7 +92,7 @@ func New(t testing.TB, o Options) *Receiver {
 
 	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
 	r.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
-	r.server.Config.ErrorLog = log.New(io.Discard, "", 0) // broken connections are the point of many tests
+	r.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // broken connections are the point of many tests
 	r.server.Config.ConnState = r.countConnection
 	if o.TLS {
 		r.server.EnableHTTP2 = true

@@ -40,7 +40,7 @@ func post(t *testing.T, url, id, key, body string) (*http.Response, error) {
 		req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 		req.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := new(http.Transport).RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func TestARequestIsKeptAsItCame(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := r.Wait(t, 1)[0]
-	if got.Method != "POST" || got.Target != "/hooks?a=1" || string(got.Body) != `{"n":1}` || got.ID() != "msg_1" || got.Time.IsZero() {
+	if got.Method != http.MethodPost || got.Target != "/hooks?a=1" || string(got.Body) != `{"n":1}` || got.ID() != "msg_1" || got.Time.IsZero() {
 		t.Errorf("kept %+v", got)
 	}
 	if got.SignatureErr != nil || len(r.SignatureErrors()) != 0 {

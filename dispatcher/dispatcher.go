@@ -1,0 +1,263 @@
+// Package dispatcher wires the rooms of the data plane together and starts and
+// stops them in order.
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/postrider/postrider/dispatcher/access"
+	"github.com/postrider/postrider/dispatcher/admin"
+	"github.com/postrider/postrider/dispatcher/deliver"
+	"github.com/postrider/postrider/dispatcher/egress"
+	"github.com/postrider/postrider/dispatcher/fanout"
+	"github.com/postrider/postrider/dispatcher/ingest"
+	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/queue"
+	"github.com/postrider/postrider/dispatcher/queue/embedded"
+	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/source"
+)
+
+// DefaultAudience is what callers' tokens must be issued for.
+const DefaultAudience = access.DefaultAudience
+
+// Options of a dispatcher.
+type Options struct {
+	Events net.Listener // for producers; taken over
+	Admin  net.Listener // for health, metrics and report; taken over
+
+	DataDir       string // of the store; created when absent
+	StoreMaxBytes int64  // room for what is stored
+	StoreMinFree  uint64 // bytes that must be left on the disk
+
+	Kubernetes *rest.Config // nil when RoutesFile and TokenFile are both given
+	Namespace  string       // of the Secrets that carry the table
+	RoutesFile string       // the table, instead of the Secrets
+	Audience   string       // of callers' tokens
+	TokenFile  string       // callers' tokens, instead of asking the API server
+
+	EgressAllow []netip.Prefix // addresses that may be dialled although they are not public
+	Log         *slog.Logger
+}
+
+const (
+	// apiPatience is how long the table is awaited from the API server before
+	// the remembered one is put in force.
+	apiPatience = 3 * time.Second
+	// drainTime is how long producers' requests may go on after a stop.
+	drainTime = 10 * time.Second
+
+	// What a producer's connection may take its time for.
+	headerTimeout, readTimeout, idleTimeout = 10 * time.Second, 30 * time.Second, 2 * time.Minute
+)
+
+// Run runs a dispatcher until ctx is done, then stops it in order: no more
+// requests, no more events out of the store, attempts in flight end, what waited
+// goes to the backlog, the store closes. It returns an error when it cannot
+// start or cannot go on.
+func Run(ctx context.Context, o Options) error {
+	d, err := start(ctx, o)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx)
+}
+
+// dispatcher is what start has opened and run closes.
+type dispatcher struct {
+	Options
+	started time.Time
+
+	lock   *os.File
+	server *embedded.Server
+	queue  *queue.Queue
+
+	client    *egress.Client
+	router    *route.Current
+	recorder  outcome.Recorder
+	keeper    *source.Keeper
+	lanes     *deliver.Lanes
+	fanout    *fanout.Fanout
+	producers *http.Server
+	operator  *http.Server
+}
+
+func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
+	d := &dispatcher{Options: o, started: time.Now().UTC(), router: new(route.Current), recorder: outcome.NewRecorder()}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.lock, err = lockDir(o.DataDir); err != nil {
+		return nil, err
+	}
+	if d.server, err = embedded.Start(o.DataDir, o.Log); err != nil {
+		return nil, err
+	}
+	nc, err := d.server.Connect()
+	if err != nil {
+		return nil, err
+	}
+	d.queue, err = queue.Open(ctx, nc, queue.Options{
+		MaxBytes: o.StoreMaxBytes, MinFree: o.StoreMinFree, Exclusive: true, Log: o.Log,
+		Free: func() (uint64, error) { return embedded.Free(o.DataDir) },
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	authority, err := newAuthority(o)
+	if err != nil {
+		return nil, err
+	}
+	metrics := admin.NewRegistry()
+	gate := access.NewGate(authority, metrics, o.Log)
+	d.keeper = source.NewKeeper(d.router, o.DataDir, d.tableChanged, metrics, o.Log)
+	d.client = egress.New(egress.Options{Allow: o.EgressAllow})
+	d.lanes = deliver.NewLanes(deliver.Options{
+		Router: d.router, Backlog: d.queue, Client: d.client, Recorder: d.recorder,
+		Metrics: deliver.NewMetrics(metrics), Log: o.Log,
+	})
+	d.fanout = fanout.New(d.router, d.lanes, d.recorder, metrics, o.Log)
+
+	mux := http.NewServeMux()
+	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, ingest.New(d.queue, metrics, o.Log)))
+	mux.HandleFunc("/", nothingHere)
+	d.producers = newServer(mux, o.Log)
+	d.operator = newServer(admin.New(admin.Options{
+		Live:     []admin.Check{{Name: "store", Look: d.storeWorks}},
+		Ready:    []admin.Check{{Name: "store", Look: d.storeHasRoom}, {Name: "table", Look: d.tableIsGood}},
+		Metrics:  metrics,
+		Reporter: d,
+		Guard:    func(next http.Handler) http.Handler { return gate.Guard(mayReadReport, next) },
+	}), o.Log)
+	return d, nil
+}
+
+// run works until ctx is done or a part fails, and stops the parts in order.
+func (d *dispatcher) run(ctx context.Context) error {
+	defer d.close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	part := func(wg *sync.WaitGroup, f func() error) {
+		wg.Go(func() {
+			if err := f(); err != nil {
+				cancel(err)
+			}
+		})
+	}
+
+	var servers, feeders, lanes sync.WaitGroup
+	lanesCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLanes()
+	lanes.Go(func() { d.lanes.Run(lanesCtx) })
+	part(&servers, func() error { return serve(d.producers, d.Events) })
+	part(&servers, func() error { return serve(d.operator, d.Admin) })
+	part(&feeders, func() error { return d.followTable(ctx) })
+	part(&feeders, func() error { return d.feed(ctx) })
+	d.Log.Info("ready for events", "address", d.Events.Addr().String(), "admin", d.Admin.Addr().String())
+
+	<-ctx.Done()
+	d.Log.Info("stopping: attempts in flight are finished first")
+	drained, stopDraining := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer stopDraining()
+	err := d.producers.Shutdown(drained)
+	feeders.Wait()
+	stopLanes()
+	lanes.Wait()
+	// The report and health stay until the last attempt has ended. Reports
+	// that wait for news are not waited for.
+	err = errors.Join(err, d.operator.Close())
+	servers.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// followTable keeps the routing table in force until ctx is done.
+func (d *dispatcher) followTable(ctx context.Context) error {
+	if d.RoutesFile != "" {
+		return d.keeper.File(ctx, d.RoutesFile)
+	}
+	client, err := kubernetes.NewForConfig(d.Kubernetes)
+	if err != nil {
+		return fmt.Errorf("making a client of the API server: %w", err)
+	}
+	recall := time.AfterFunc(apiPatience, d.keeper.Recall)
+	defer recall.Stop()
+	return d.keeper.Secrets(ctx, client, d.Namespace)
+}
+
+// feed brings what is stored to the lanes, from the first table on.
+func (d *dispatcher) feed(ctx context.Context) error {
+	select {
+	case <-d.keeper.Loaded():
+	case <-ctx.Done():
+		return nil
+	}
+	deferred, dead, err := d.queue.Owed(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	for id, n := range deferred {
+		d.recorder.Pending(id, n)
+	}
+	for id, n := range dead {
+		d.recorder.DeadLetters(id, n)
+	}
+	var consumers sync.WaitGroup
+	defer consumers.Wait()
+	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })
+	consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })
+	return nil
+}
+
+// tableChanged follows every change of the table or of its state.
+func (d *dispatcher) tableChanged() {
+	if r := d.router.Load(); r != nil {
+		d.recorder.Retain(func(id string) bool { return r.Lookup(id) != nil })
+	}
+	d.recorder.Touch()
+}
+
+// close closes what is open, in the reverse order of start.
+func (d *dispatcher) close() {
+	if d.queue != nil {
+		d.queue.Close()
+	}
+	if d.server != nil {
+		d.server.Close()
+	}
+	if d.client != nil {
+		d.client.CloseIdle()
+	}
+	var err error
+	if d.lock != nil {
+		err = d.lock.Close()
+	}
+	for _, l := range []net.Listener{d.Events, d.Admin} {
+		if e := l.Close(); !errors.Is(e, net.ErrClosed) { // the servers have closed them, if they ran
+			err = errors.Join(err, e)
+		}
+	}
+	if err != nil {
+		d.Log.Warn("closing", "err", err)
+	}
+}

@@ -1,0 +1,179 @@
+// Package ingest is the way in: it bounds a request, identifies its events,
+// stores them, and answers 202 once they are durable.
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/problem"
+)
+
+// Pattern is where a [Handler] is to be found on a [http.ServeMux], for every
+// method: it answers other methods than POST itself.
+const Pattern = "/v1/namespaces/{" + Namespace + "}/events"
+
+// Namespace names the part of the path that holds the namespace.
+const Namespace = "namespace"
+
+// After how long a refused producer is asked to try again: room is made as
+// deliveries settle, and a store that failed is usually being restarted.
+const (
+	retryFull        = 10 * time.Second
+	retryUnavailable = 5 * time.Second
+)
+
+// maxHeld bounds the bodies in memory, in bytes: those beyond it wait, unread.
+const maxHeld = 64 << 20
+
+// A Store keeps events.
+type Store interface {
+	// Append returns nil once all events are durable. It returns an error
+	// that wraps [event.ErrFull] when it has no room and stored nothing; any
+	// other error leaves open whether events were stored.
+	Append(ctx context.Context, events []event.Event) error
+}
+
+// A Handler takes events over HTTP. Whoever may not send them must not reach
+// it: it does not ask who is calling.
+type Handler struct {
+	store   Store
+	log     *slog.Logger
+	metrics metrics
+	held    *semaphore.Weighted
+	failing rate.Sometimes // so that a failing store does not flood the log
+}
+
+// New makes a Handler and registers its metrics.
+func New(store Store, metrics prometheus.Registerer, log *slog.Logger) *Handler {
+	return &Handler{
+		store:   store,
+		log:     log,
+		metrics: newMetrics(metrics),
+		held:    semaphore.NewWeighted(maxHeld),
+		failing: rate.Sometimes{Interval: time.Second},
+	}
+}
+
+// ServeHTTP stores the events of one request, all of them or none.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	result, count := h.serve(w, r, start)
+	h.metrics.observe(result, count, time.Since(start))
+}
+
+// serve answers and tells how it ended and how many events that concerns: one
+// when it does not know.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (Result, int) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		problem.Write(w, problem.Problem{Name: problem.MethodNotAllowed, Detail: "Send events with POST."})
+		return Refused, 1
+	}
+
+	weight := r.ContentLength
+	if weight < 0 || weight > event.MaxBody {
+		weight = event.MaxBody
+	}
+	if err := h.held.Acquire(r.Context(), weight); err != nil {
+		return h.unstored(w, r, err), 1
+	}
+	defer h.held.Release(weight)
+	body, err := read(w, r)
+	if err != nil {
+		problem.Write(w, unread(err))
+		return Refused, 1
+	}
+	h.metrics.bytes.Observe(float64(len(body)))
+
+	events, err := event.Read(r.Header, body, r.PathValue(Namespace), now)
+	if err != nil {
+		problem.Write(w, refused(err))
+		return Refused, 1
+	}
+
+	if err := h.store.Append(r.Context(), events); err != nil {
+		return h.unstored(w, r, err), len(events)
+	}
+	h.log.LogAttrs(r.Context(), slog.LevelDebug, "events accepted",
+		slog.String("namespace", events[0].Namespace), slog.Int("count", len(events)), slog.String("event", events[0].Key().String()))
+	accept(w, events)
+	return Accepted, len(events)
+}
+
+// unstored answers when the store did not take the events.
+func (h *Handler) unstored(w http.ResponseWriter, r *http.Request, err error) Result {
+	if errors.Is(err, event.ErrFull) {
+		retryAfter(w, retryFull)
+		problem.Write(w, problem.Problem{
+			Name:   problem.StoreFull,
+			Detail: "Nothing was stored: deliveries that their receivers do not take fill the store. Send the same events again later, with the same ids.",
+		})
+		return Full
+	}
+
+	// Also for a producer that has gone: without an answer of ours, net/http
+	// would say 200.
+	retryAfter(w, retryUnavailable)
+	problem.Write(w, problem.Problem{
+		Name:   problem.StoreUnavailable,
+		Detail: "The events may or may not have been stored. Send the same events again later, with the same ids: what was stored is not sent twice.",
+	})
+	if r.Context().Err() != nil {
+		return Abandoned
+	}
+	h.failing.Do(func() {
+		h.log.LogAttrs(r.Context(), slog.LevelError, "events could not be stored", slog.Any("err", err))
+	})
+	return Unavailable
+}
+
+// read returns the body, of at most [event.MaxBody] bytes, in memory that
+// nobody else holds.
+func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > event.MaxBody {
+		w.Header().Set("Connection", "close") // rather than to read what is refused
+		return nil, &http.MaxBytesError{Limit: event.MaxBody}
+	}
+	bounded := http.MaxBytesReader(w, r.Body, event.MaxBody)
+	if r.ContentLength < 0 {
+		return io.ReadAll(bounded)
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(bounded, body)
+	return body, err
+}
+
+// accept answers 202 with the identity of each event, in order.
+func accept(w http.ResponseWriter, events []event.Event) {
+	type identity struct {
+		ID        string `json:"id"`
+		Source    string `json:"source"`
+		WebhookID string `json:"webhookID"` // what receivers see as "webhook-id"
+	}
+	answer := struct {
+		Events []identity `json:"events"`
+	}{make([]identity, len(events))}
+	for i := range events {
+		e := &events[i]
+		answer.Events[i] = identity{e.ID, e.Source, e.Key().String()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(answer) // a producer that has gone will send again
+}
+
+func retryAfter(w http.ResponseWriter, d time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(d.Seconds())))
+}
