@@ -1,0 +1,146 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// WebhookState says whether a Webhook sends.
+//
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type WebhookState string
+
+// The states.
+const (
+	StateEnabled  WebhookState = "Enabled"
+	StateDisabled WebhookState = "Disabled"
+)
+
+// WebhookStatus is what Postrider has found out about a Webhook. Times and
+// counters of deliveries are written at intervals; a change of what they mean
+// is written at once.
+type WebhookStatus struct {
+	// conditions are Accepted, ResolvedRefs, Programmed, Ready and Delivering.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation that this status is about.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// state says whether the Webhook sends.
+	//
+	// +optional
+	State WebhookState `json:"state,omitempty"`
+
+	// stateReason is why it does not, such as SpecDisabled.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	StateReason string `json:"stateReason,omitempty"`
+
+	// lastDelivery is the newest attempt.
+	//
+	// +optional
+	LastDelivery *Delivery `json:"lastDelivery,omitempty"`
+
+	// lastSuccessTime is when the receiver last took a delivery.
+	//
+	// +optional
+	LastSuccessTime *metav1.Time `json:"lastSuccessTime,omitempty"`
+
+	// lastError is how the last failed attempt ended, such as "404 Not Found".
+	// It stays after a success, for lastErrorTime says how old it is.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	LastError string `json:"lastError,omitempty"`
+
+	// lastErrorTime is when that was.
+	//
+	// +optional
+	LastErrorTime *metav1.Time `json:"lastErrorTime,omitempty"`
+
+	// consecutiveFailures counts the attempts that failed since the last success.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ConsecutiveFailures int32 `json:"consecutiveFailures,omitempty"`
+
+	// pending counts the deliveries that are owed and not settled.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Pending int32 `json:"pending,omitempty"`
+
+	// deadLetters counts the deliveries that were given up and are kept.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeadLetters int32 `json:"deadLetters,omitempty"`
+}
+
+// Delivery is one attempt to deliver one event.
+type Delivery struct {
+	// time is when the attempt ended.
+	//
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
+	// eventID is the id of the event.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	EventID string `json:"eventID,omitempty"`
+
+	// eventType is the type of the event.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	EventType string `json:"eventType,omitempty"`
+
+	// outcome is how the attempt ended, such as Delivered or Rejected.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Outcome string `json:"outcome,omitempty"`
+
+	// statusCode is the HTTP status, absent when there was no answer.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=999
+	StatusCode int32 `json:"statusCode,omitempty"`
+
+	// attempt is 1 for the first try.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Attempt int32 `json:"attempt,omitempty"`
+
+	// duration of the attempt.
+	//
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+}
+
+// JudgedStatus is the status of the kinds that Webhooks refer to.
+type JudgedStatus struct {
+	// conditions are Accepted, ResolvedRefs and Ready.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation that this status is about.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+}

@@ -1,0 +1,223 @@
+package v1alpha1_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+)
+
+const (
+	webhook = "Webhook"
+	item    = "AuthorizationItem"
+	policy  = "WebhookPolicy"
+)
+
+// object parses the spec and makes an object of it, as a user would apply it.
+func object(t *testing.T, kind, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	var fields map[string]any
+	if err := yaml.Unmarshal([]byte(spec), &fields); err != nil {
+		t.Fatalf("the spec of the test is not YAML: %v", err)
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"spec": fields}}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind))
+	u.SetNamespace("default")
+	u.SetName(name)
+	return u
+}
+
+const hook = "type: EventHandler, endpoint: {url: 'https://receiver.example.com/hooks'"
+
+func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	many := func(n int, f string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, f+",", i)
+		}
+		return b.String()
+	}
+	basic, bearer := "basic: {secretRef: {name: s}}", "bearer: {secretKeyRef: {name: s}}"
+	for name, tt := range map[string]struct {
+		kind, spec, field, remedy string
+	}{
+		"a Webhook without type":                 {webhook, "{endpoint: {url: 'https://a.example'}}", "spec.type", "Required"},
+		"an unknown type":                        {webhook, "{type: Inbound, endpoint: {url: 'https://a.example'}}", "spec.type", "supported values: \"EventHandler\""},
+		"a long description":                     {webhook, "{" + hook + "}, description: " + long(65537) + "}", "spec.description", "65536"},
+		"too many events":                        {webhook, "{" + hook + "}, events: [" + many(65, "e%d") + "]}", "spec.events", "64"},
+		"a long event":                           {webhook, "{" + hook + "}, events: [" + long(256) + "]}", "spec.events", "255"},
+		"an empty event":                         {webhook, "{" + hook + "}, events: ['']}", "spec.events", "at least 1"},
+		"an event with a space":                  {webhook, "{" + hook + "}, events: ['item added']}", "spec.events", "remove the spaces"},
+		"an event with a line break":             {webhook, "{" + hook + "}, events: [\"item\\nadded\"]}", "spec.events", "remove the spaces"},
+		"an event twice":                         {webhook, "{" + hook + "}, events: [a, a]}", "spec.events", "Duplicate"},
+		"a long condition":                       {webhook, "{" + hook + "}, condition: " + long(4097) + "}", "spec.condition", "4096"},
+		"no endpoint":                            {webhook, "{type: EventHandler}", "spec.endpoint", "Required"},
+		"no URL":                                 {webhook, "{type: EventHandler, endpoint: {headers: [{name: A, value: b}]}}", "spec.endpoint.url", "Required"},
+		"a URL without scheme":                   {webhook, "{type: EventHandler, endpoint: {url: receiver.example.com}}", "spec.endpoint.url", "begins with https://"},
+		"a URL of another scheme":                {webhook, "{type: EventHandler, endpoint: {url: 'ftp://receiver.example.com'}}", "spec.endpoint.url", "begins with https://"},
+		"a URL without host":                     {webhook, "{type: EventHandler, endpoint: {url: 'https:///hooks'}}", "spec.endpoint.url", "https://receiver.example.com/hooks"},
+		"a URL with a user":                      {webhook, "{type: EventHandler, endpoint: {url: 'https://me:pw@receiver.example.com/'}}", "spec.endpoint.url", "AuthorizationItem"},
+		"a URL with a fragment":                  {webhook, "{type: EventHandler, endpoint: {url: 'https://receiver.example.com/#top'}}", "spec.endpoint.url", "remove what follows '#'"},
+		"a long URL":                             {webhook, "{type: EventHandler, endpoint: {url: 'https://a.example/" + long(2048) + "'}}", "spec.endpoint.url", "2048"},
+		"too many headers":                       {webhook, "{" + hook + ", headers: [" + many(33, "{name: X-%d, value: v}") + "]}}", "spec.endpoint.headers", "32"},
+		"a header twice":                         {webhook, "{" + hook + ", headers: [{name: X-Team, value: a}, {name: x-team, value: b}]}}", "spec.endpoint.headers", "remove one of them"},
+		"a header without value":                 {webhook, "{" + hook + ", headers: [{name: X-Team}]}}", "spec.endpoint.headers", "set one of them"},
+		"a header with two values":               {webhook, "{" + hook + ", headers: [{name: X-Team, value: a, valueFrom: {secretKeyRef: {name: s}}}]}}", "spec.endpoint.headers", "set one of them"},
+		"a header with a space":                  {webhook, "{" + hook + ", headers: [{name: X Team, value: a}]}}", "spec.endpoint.headers", "such as X-Team"},
+		"an authorization header":                {webhook, "{" + hook + ", headers: [{name: authorization, value: a}]}}", "spec.endpoint.headers", "use an AuthorizationItem"},
+		"a content type":                         {webhook, "{" + hook + ", headers: [{name: Content-Type, value: a}]}}", "spec.endpoint.headers", "remove it"},
+		"a header of Standard Webhooks":          {webhook, "{" + hook + ", headers: [{name: Webhook-Id, value: a}]}}", "spec.endpoint.headers", "another name"},
+		"a user agent":                           {webhook, "{" + hook + ", headers: [{name: User-Agent, value: a}]}}", "spec.endpoint.headers", "remove it"},
+		"a header value of two lines":            {webhook, "{" + hook + ", headers: [{name: X-Team, value: \"a\\nb\"}]}}", "spec.endpoint.headers", "remove line breaks"},
+		"a Secret name that is none":             {webhook, "{" + hook + ", headers: [{name: A, valueFrom: {secretKeyRef: {name: A_B}}}]}}", "secretKeyRef.name", "lower case"},
+		"a Secret key that is none":              {webhook, "{" + hook + ", headers: [{name: A, valueFrom: {secretKeyRef: {name: s, key: a b}}}]}}", "secretKeyRef.key", "letters, digits"},
+		"an authorizationRef in another place":   {webhook, "{" + hook + "}, authorizationRef: {name: other/item}}", "spec.authorizationRef.name", "in this namespace"},
+		"a policyRef without name":               {webhook, "{" + hook + "}, policyRef: {}}", "spec.policyRef.name", "Required"},
+		"an unknown format":                      {webhook, "{" + hook + "}, payload: {format: XML}}", "spec.payload.format", "\"Standard\", \"CloudEvents\""},
+		"an unknown serialization":               {webhook, "{" + hook + "}, payload: {serialization: XML}}", "spec.payload.serialization", "\"JSON\""},
+		"an item without type":                   {item, "{" + basic + "}", "spec.type", "Required"},
+		"an item of unknown type":                {item, "{type: Digest, " + basic + "}", "spec.type", "\"Basic\", \"Bearer\", \"APIKey\""},
+		"an item without member":                 {item, "{type: Basic}", "spec.basic", "set or remove it"},
+		"an item with the other member":          {item, "{type: Basic, " + bearer + "}", "spec.basic", "set or remove it"},
+		"an item with two members":               {item, "{type: Bearer, " + basic + ", " + bearer + "}", "spec.basic", "set or remove it"},
+		"an API key without member":              {item, "{type: APIKey}", "spec.apiKey", "set or remove it"},
+		"an API key without name":                {item, "{type: APIKey, apiKey: {secretKeyRef: {name: s}}}", "spec.apiKey.name", "Required"},
+		"an API key in a header that is none":    {item, "{type: APIKey, apiKey: {name: 'a b', secretKeyRef: {name: s}}}", "spec.apiKey.name", "such as X-API-Key"},
+		"an API key in a header of Postrider":    {item, "{type: APIKey, apiKey: {name: Webhook-Signature, in: Header, secretKeyRef: {name: s}}}", "spec.apiKey.name", "such as X-API-Key"},
+		"an API key in a cookie":                 {item, "{type: APIKey, apiKey: {name: a, in: Cookie, secretKeyRef: {name: s}}}", "spec.apiKey.in", "\"Header\", \"Query\""},
+		"a token without Secret":                 {item, "{type: Bearer, bearer: {}}", "spec.bearer.secretKeyRef", "Required"},
+		"signing without Secret":                 {policy, "{signing: {type: StandardWebhooks}}", "spec.signing.secretRef", "generate: true"},
+		"a Secret without signing":               {policy, "{signing: {type: None, secretRef: {name: s}}}", "spec.signing.secretRef", "remove them"},
+		"unknown signing":                        {policy, "{signing: {type: RSA}}", "spec.signing.type", "\"None\", \"StandardWebhooks\""},
+		"a timeout that is no duration":          {policy, "{timeout: soon}", "spec.timeout", "such as 10s"},
+		"a timeout that overflows":               {policy, "{timeout: 999999h999999h999999h}", "spec.timeout", "20"},
+		"a short timeout":                        {policy, "{timeout: 99ms}", "spec.timeout", "100ms to 60s"},
+		"a long timeout":                         {policy, "{timeout: 61s}", "spec.timeout", "100ms to 60s"},
+		"a negative timeout":                     {policy, "{timeout: -1s}", "spec.timeout", "100ms to 60s"},
+		"too many pauses":                        {policy, "{retry: {backoff: [" + many(21, "%ds") + "]}}", "spec.retry.backoff", "20"},
+		"a long pause":                           {policy, "{retry: {backoff: [5s, 25h]}}", "spec.retry.backoff", "100ms to 24h"},
+		"a pause of nothing":                     {policy, "{retry: {backoff: [0s]}}", "spec.retry.backoff", "100ms to 24h"},
+		"too much jitter":                        {policy, "{retry: {jitterPercent: 101}}", "spec.retry.jitterPercent", "100"},
+		"a long age":                             {policy, "{retry: {maxAge: 169h}}", "spec.retry.maxAge", "1s to 168h"},
+		"no concurrency":                         {policy, "{concurrency: 0}", "spec.concurrency", "1"},
+		"too much concurrency":                   {policy, "{concurrency: 101}", "spec.concurrency", "100"},
+		"a number where a duration is asked for": {policy, "{timeout: 10}", "spec.timeout", "string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := api.Create(t.Context(), object(t, tt.kind, "refused", tt.spec), client.DryRunAll)
+			if err == nil {
+				t.Fatal("it was accepted")
+			}
+			for _, want := range []string{tt.field, tt.remedy} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the refusal lacks %q: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTheTypeOfAWebhookIsImmutable(t *testing.T) {
+	// There is one type for now, so the rule cannot be broken yet; that it is
+	// there can be read off the schema.
+	w := object(t, webhook, "typed", "{"+hook+"}}")
+	if err := api.Create(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"type":"Inbound"}}`))
+	if err := api.Patch(t.Context(), w, patch); err == nil || !strings.Contains(err.Error(), "spec.type") {
+		t.Errorf("changing the type: %v", err)
+	}
+}
+
+// good are specs that touch every field, and the smallest ones.
+var good = map[string]struct{ kind, spec string }{
+	"smallest-webhook": {webhook, "{" + hook + "}}"},
+	"largest-webhook": {webhook, "{" + hook + `,
+	  headers: [{name: X-Team, value: "a\tb"}, {name: X-Key, valueFrom: {secretKeyRef: {name: s, key: k.y}}}]},
+	  description: d, disabled: false, events: ["item:*", "*", "ü"], condition: event.type == "a",
+	  authorizationRef: {name: a.b-c}, policyRef: {name: p}, payload: {format: CloudEvents, serialization: JSON}}`},
+	"plain-webhook":  {webhook, "{type: EventHandler, endpoint: {url: 'http://127.0.0.1:9400/hooks?to=a@b.example'}, events: []}"},
+	"basic":          {item, "{type: Basic, basic: {secretRef: {name: s}}}"},
+	"bearer":         {item, "{type: Bearer, bearer: {secretKeyRef: {name: s}}}"},
+	"apikey-header":  {item, "{type: APIKey, apiKey: {name: Authorization, secretKeyRef: {name: s}}}"},
+	"apikey-query":   {item, "{type: APIKey, apiKey: {name: 'api key', in: Query, secretKeyRef: {name: s, key: k}}}"},
+	"empty-policy":   {policy, "{}"},
+	"unsigned":       {policy, "{signing: {type: None, generate: false}}"},
+	"single-attempt": {policy, "{retry: {backoff: []}}"},
+	"largest-policy": {policy, `{signing: {type: StandardWebhooks, secretRef: {name: s}, generate: true}, timeout: 60s, concurrency: 100,
+	  retry: {backoff: [100ms, 1m30s, 1.5h, 24h], jitterPercent: 0, maxAge: 168h}}`},
+}
+
+func TestAGoodObjectIsKeptAsItWasWritten(t *testing.T) {
+	for name, tt := range good {
+		t.Run(name, func(t *testing.T) {
+			u := object(t, tt.kind, name, tt.spec)
+			want := text(t, u.Object["spec"])
+			if err := api.Create(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, text(t, u.Object["spec"])); diff != "" {
+				t.Errorf("the API server changed the spec (-written +kept):\n%s", diff)
+			}
+			for _, typ := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionReady} {
+				if got := conditionOf(t, u, typ); got != "Unknown/Pending" {
+					t.Errorf("%s begins as %s", typ, got)
+				}
+			}
+		})
+	}
+}
+
+func TestTypesReadWhatTheSchemaAllows(t *testing.T) {
+	// What the API server accepts and the client cannot decode would stop
+	// every informer, so the two must agree.
+	for name, tt := range good {
+		u := object(t, tt.kind, "typed-"+name, tt.spec)
+		if err := api.Create(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, list := range []client.ObjectList{&v1alpha1.WebhookList{}, &v1alpha1.AuthorizationItemList{}, &v1alpha1.WebhookPolicyList{}} {
+		if err := api.List(t.Context(), list, client.InNamespace("default")); err != nil {
+			t.Errorf("%T: %v", list, err)
+		}
+	}
+	var p v1alpha1.WebhookPolicy
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: "default", Name: "typed-single-attempt"}, &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Spec.Retry == nil || p.Spec.Retry.Backoff == nil {
+		t.Error("an empty backoff is read as an absent one")
+	}
+}
+
+func conditionOf(t *testing.T, u *unstructured.Unstructured, typ string) string {
+	t.Helper()
+	list, _, err := unstructured.NestedSlice(u.Object, "status", "conditions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list {
+		if c, ok := c.(map[string]any); ok && c["type"] == typ {
+			return fmt.Sprint(c["status"], "/", c["reason"])
+		}
+	}
+	return "absent"
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	b, err := yaml.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

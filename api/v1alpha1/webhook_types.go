@@ -1,0 +1,225 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Webhook sends the events of its namespace that it selects to one receiver.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=wh,categories=postrider
+// +kubebuilder:metadata:annotations="kustomize.toolkit.fluxcd.io/substitute=disabled"
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Last Delivery",type=date,JSONPath=`.status.lastDelivery.time`
+// +kubebuilder:printcolumn:name="Last Error",type=string,JSONPath=`.status.lastError`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.spec.endpoint.url`
+type Webhook struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the author wants.
+	//
+	// +required
+	Spec WebhookSpec `json:"spec,omitzero"`
+
+	// status is what Postrider has found out.
+	//
+	// +optional
+	// +kubebuilder:default={conditions: {{type: "Accepted", status: "Unknown", reason: "Pending", message: "Waiting for the controller", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "ResolvedRefs", status: "Unknown", reason: "Pending", message: "Waiting for the controller", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Programmed", status: "Unknown", reason: "Pending", message: "Waiting for the controller", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Ready", status: "Unknown", reason: "Pending", message: "Waiting for the controller", lastTransitionTime: "1970-01-01T00:00:00Z"}}}
+	Status WebhookStatus `json:"status,omitzero"`
+}
+
+// WebhookList is a list of Webhooks.
+//
+// +kubebuilder:object:root=true
+type WebhookList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []Webhook `json:"items"`
+}
+
+// WebhookType names what a Webhook is for.
+//
+// +kubebuilder:validation:Enum=EventHandler
+type WebhookType string
+
+// WebhookEventHandler receives events after they happened.
+const WebhookEventHandler WebhookType = "EventHandler"
+
+// WebhookSpec describes a Webhook.
+type WebhookSpec struct {
+	// type is what the Webhook is for. EventHandler: it is told about events
+	// after they happened. Immutable.
+	//
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.type is immutable: delete the Webhook and create one of the other type"
+	Type WebhookType `json:"type,omitempty"`
+
+	// description is free text for people. At most 65,536 characters.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Description string `json:"description,omitempty"`
+
+	// disabled stops the Webhook: no new event is selected, and what it is
+	// already owed waits until it is enabled again or grows too old. Default false.
+	//
+	// +optional
+	Disabled bool `json:"disabled,omitempty"`
+
+	// events selects event types, by exact name such as "item:added" or by glob
+	// in which "*" stands for any run of characters, such as "item:*". Absent or
+	// empty: the Webhook never sends. At most 64, each at most 255 bytes.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.all(e, e.matches('^[^\\\\s\\\\pC]+$'))",message="spec.events must hold event types or globs without white space, such as \"item:added\" or \"item:*\": remove the spaces"
+	Events []string `json:"events,omitempty"`
+
+	// condition is a CEL expression over the variable "event" that an event of a
+	// selected type must fulfil, such as
+	// event.data.Item.TemplateName == "Page". An event that lacks what the
+	// expression looks at does not fulfil it. Absent: every event qualifies. At
+	// most 4,096 bytes; the cost of one evaluation is bounded.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Condition string `json:"condition,omitempty"`
+
+	// endpoint is where the receiver listens.
+	//
+	// +required
+	Endpoint Endpoint `json:"endpoint,omitzero"`
+
+	// authorizationRef names the AuthorizationItem by which Postrider proves
+	// itself to the receiver. Absent: it does not. When it cannot be resolved,
+	// nothing is sent: a Webhook never delivers without its credentials.
+	//
+	// +optional
+	AuthorizationRef *LocalReference `json:"authorizationRef,omitempty"`
+
+	// policyRef names the WebhookPolicy with the terms of delivery. Absent: the
+	// defaults of a WebhookPolicy, which do not sign.
+	//
+	// +optional
+	PolicyRef *LocalReference `json:"policyRef,omitempty"`
+
+	// payload is how the body is written.
+	//
+	// +optional
+	Payload *Payload `json:"payload,omitempty"`
+}
+
+// Endpoint is where a receiver listens.
+type Endpoint struct {
+	// url of the receiver: http or https, without user name and fragment, at
+	// most 2,048 characters. Everyone who may read the Webhook can read it, so
+	// it must not hold a credential. With http, everyone on the way can read
+	// and change what is sent: use it only for receivers on a network that you
+	// trust. Which addresses may be called at all is the platform's decision.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="spec.endpoint.url must be an absolute address that begins with https:// or http://, such as https://receiver.example.com/hooks"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('#')",message="spec.endpoint.url must not have a fragment, which is never sent: remove what follows '#'"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^/?#]*//[^/?#]*@')",message="spec.endpoint.url must not hold a user name or password: put them into an AuthorizationItem and name it in spec.authorizationRef"
+	URL string `json:"url,omitempty"`
+
+	// headers are sent with every attempt. At most 32.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.name.lowerAscii() == a.name.lowerAscii()))",message="spec.endpoint.headers must name each header once, upper and lower case being the same: remove one of them"
+	Headers []Header `json:"headers,omitempty"`
+}
+
+// Header is one HTTP header of every attempt, with its value or the place where
+// the value is found.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="each of spec.endpoint.headers must have either value or valueFrom: set one of them"
+type Header struct {
+	// name of the header. Those that Postrider sets itself are refused.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9A-Za-z]+$')",message="spec.endpoint.headers[].name must be an HTTP header name of letters, digits and '-', such as X-Team"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['authorization', 'proxy-authorization'])",message="spec.endpoint.headers[].name must not be an authorization header: use an AuthorizationItem and name it in spec.authorizationRef"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('webhook-')",message="spec.endpoint.headers[].name must not begin with webhook-, which Postrider sets itself: use spec.policyRef for signing, or another name"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['content-type', 'content-length', 'content-encoding', 'host', 'user-agent', 'accept-encoding', 'connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect', 'date'])",message="spec.endpoint.headers[].name must not be one that Postrider sets itself (content-type, content-length, content-encoding, host, user-agent, accept-encoding, connection, keep-alive, proxy-connection, te, trailer, transfer-encoding, upgrade, expect, date): remove it"
+	Name string `json:"name,omitempty"`
+
+	// value is sent as it stands. Everyone who may read the Webhook can read
+	// it: for a credential use valueFrom. At most 4,096 characters.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x08\\\\x0a-\\\\x1f\\\\x7f]*$')",message="spec.endpoint.headers[].value must be one line without control characters: remove line breaks"
+	Value string `json:"value,omitempty"`
+
+	// valueFrom says where the value is found.
+	//
+	// +optional
+	ValueFrom *HeaderValueSource `json:"valueFrom,omitempty"`
+}
+
+// HeaderValueSource is where the value of a header is found.
+type HeaderValueSource struct {
+	// secretKeyRef names the Secret that holds the value. An absent key means "value".
+	//
+	// +required
+	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`
+}
+
+// PayloadFormat names how an event is laid out.
+//
+// +kubebuilder:validation:Enum=Standard;CloudEvents
+type PayloadFormat string
+
+// The payload formats.
+const (
+	// PayloadStandard is {"type", "timestamp", "data"}, as Standard Webhooks recommends.
+	PayloadStandard PayloadFormat = "Standard"
+	// PayloadCloudEvents is CloudEvents 1.0 in structured mode.
+	PayloadCloudEvents PayloadFormat = "CloudEvents"
+)
+
+// PayloadSerialization names how a payload becomes bytes.
+//
+// +kubebuilder:validation:Enum=JSON
+type PayloadSerialization string
+
+// SerializationJSON writes JSON (RFC 8259).
+const SerializationJSON PayloadSerialization = "JSON"
+
+// Payload is how the body is written.
+//
+// +kubebuilder:validation:MinProperties=1
+type Payload struct {
+	// format is how the event is laid out. Standard: {"type", "timestamp",
+	// "data"}. CloudEvents: CloudEvents 1.0, structured mode. Default Standard.
+	//
+	// +optional
+	Format PayloadFormat `json:"format,omitempty"`
+
+	// serialization is how that becomes bytes. Default JSON.
+	//
+	// +optional
+	Serialization PayloadSerialization `json:"serialization,omitempty"`
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/postrider/postrider/controllers"
+)
+
+// settings are what the command line says.
+type settings struct {
+	kubeconfig string
+	options    controllers.Options
+}
+
+const usage = `manager compiles Webhooks, AuthorizationItems and WebhookPolicies into the routing
+table of the dispatchers, and writes back on each object what became of it.
+
+Flags:
+`
+
+// parse reads the command line. It prints help to out.
+func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
+	var s settings
+	var service, level, format string
+	o := &s.options
+
+	f := flag.NewFlagSet("manager", flag.ContinueOnError)
+	f.SetOutput(out)
+	f.Usage = func() {
+		_, _ = fmt.Fprint(out, usage) // nobody is left to tell when this fails
+		f.PrintDefaults()
+	}
+	f.StringVar(&s.kubeconfig, "kubeconfig", "", "`file` with the address of the API server; default: $KUBECONFIG, the cluster around, ~/.kube/config")
+	f.StringVar(&o.Namespace, "namespace", ownNamespace(getenv), "`namespace` in which the table is published, where the dispatchers run")
+	f.Func("dispatcher-url", "admin `address` of a dispatcher, such as http://127.0.0.1:8081; may be repeated", func(v string) error {
+		u, err := url.Parse(v)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return errors.New("it must look like http://127.0.0.1:8081")
+		}
+		o.DispatcherURLs = append(o.DispatcherURLs, v)
+		return nil
+	})
+	f.StringVar(&service, "dispatcher-service", "", "headless Service (`namespace/name`) whose ready endpoints are dispatchers")
+	f.StringVar(&o.AdminPortName, "dispatcher-admin-port-name", controllers.DefaultAdminPortName, "`name` of the admin port of that Service")
+	f.StringVar(&o.TokenFile, "dispatcher-token-file", "", "`file` with the bearer token for the dispatchers' reports, read anew each time")
+	f.DurationVar(&o.Grace, "dispatcher-grace", controllers.DefaultGrace, "how long a dispatcher may be silent before Programmed becomes Unknown")
+	f.DurationVar(&o.ActivityInterval, "activity-interval", controllers.DefaultActivityInterval, "how often times and counters of a Webhook's status are written at most")
+	f.BoolVar(&o.LeaderElect, "leader-elect", false, "let only one of several managers work")
+	f.StringVar(&o.MetricsAddress, "metrics-bind-address", "0", "`address` of the metrics, such as :8080; 0 for none")
+	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", "0", "`address` of /healthz and /readyz, such as :8081; 0 for none")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&format, "log-format", "json", "json or text")
+	if err := f.Parse(args); err != nil {
+		return settings{}, err
+	}
+	if f.NArg() > 0 {
+		return settings{}, fmt.Errorf("%q is not a flag; see --help", f.Arg(0))
+	}
+
+	var err error
+	if o.DispatcherService, err = parseService(service, o.Namespace); err != nil {
+		return settings{}, err
+	}
+	if o.ActivityInterval < time.Second || o.Grace < time.Second {
+		return settings{}, errors.New("--activity-interval and --dispatcher-grace must be at least 1s")
+	}
+	o.Log, err = newLogger(out, level, format)
+	return s, err
+}
+
+// parseService reads "namespace/name", or a name in the namespace.
+func parseService(v, namespace string) (types.NamespacedName, error) {
+	if v == "" {
+		return types.NamespacedName{}, nil
+	}
+	ns, name, ok := strings.Cut(v, "/")
+	if !ok {
+		ns, name = namespace, v
+	}
+	if ns == "" || name == "" || strings.Contains(name, "/") {
+		return types.NamespacedName{}, fmt.Errorf("--dispatcher-service %q must look like postrider-system/dispatcher", v)
+	}
+	return types.NamespacedName{Namespace: ns, Name: name}, nil
+}
+
+func newLogger(out io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q must be debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(out, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(out, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q must be json or text", format)
+}
+
+// namespaceFile is where a pod finds the name of its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+func ownNamespace(getenv func(string) string) string {
+	b, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		b = nil // not in a pod
+	}
+	return cmp.Or(getenv("POD_NAMESPACE"), strings.TrimSpace(string(b)), "postrider-system")
+}

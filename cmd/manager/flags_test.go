@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func environment(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestFlagsBecomeOptions(t *testing.T) {
+	s, err := parse([]string{
+		"--kubeconfig=k", "--dispatcher-url=http://127.0.0.1:1", "--dispatcher-url", "https://d.example",
+		"--dispatcher-service=other/dispatcher", "--dispatcher-token-file=t", "--leader-elect", "--activity-interval=2m", "--log-format=json",
+	}, environment("POD_NAMESPACE", "mine"), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := s.options
+	if diff := cmp.Diff([]string{"http://127.0.0.1:1", "https://d.example"}, o.DispatcherURLs); diff != "" {
+		t.Error(diff)
+	}
+	if o.DispatcherService != (types.NamespacedName{Namespace: "other", Name: "dispatcher"}) {
+		t.Errorf("the service is %v", o.DispatcherService)
+	}
+	if s.kubeconfig != "k" || o.Namespace != "mine" || o.TokenFile != "t" || !o.LeaderElect || o.ActivityInterval != 2*time.Minute || o.AdminPortName != "admin" {
+		t.Errorf("the settings are %+v", s)
+	}
+}
+
+func TestTheNamespaceHasADefault(t *testing.T) {
+	s, err := parse([]string{"--dispatcher-service=dispatcher"}, environment(), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.options.DispatcherService.String(); got != "postrider-system/dispatcher" {
+		t.Errorf("the service is %s", got)
+	}
+}
+
+func TestAWrongFlagIsRefusedWithARemedy(t *testing.T) {
+	for arg, remedy := range map[string]string{
+		"--dispatcher-url=127.0.0.1:9402": "http://127.0.0.1:8081",
+		"--dispatcher-service=a/b/c":      "postrider-system/dispatcher",
+		"--log-level=loud":                "debug, info, warn or error",
+		"--log-format=xml":                "json or text",
+		"--activity-interval=1ms":         "at least 1s",
+		"start":                           "see --help",
+	} {
+		if _, err := parse([]string{arg}, environment(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), remedy) {
+			t.Errorf("%s: %v", arg, err)
+		}
+	}
+}
+
+func TestHelpTellsEveryFlag(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := parse([]string{"--help"}, environment(), &out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"namespace", "kubeconfig", "dispatcher-url", "dispatcher-service", "dispatcher-token-file", "leader-elect",
+		"metrics-bind-address", "health-probe-bind-address", "activity-interval", "log-level", "log-format"} {
+		if !strings.Contains(out.String(), "-"+name+" ") && !strings.Contains(out.String(), "-"+name+"\n") {
+			t.Errorf("--%s is missing in:\n%s", name, out.String())
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package compile_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/controllers/compile"
+	"github.com/postrider/postrider/dispatcher/route"
+)
+
+// odd is a Snapshot in which one text and one number turn up everywhere.
+func odd(text string, number int64, secret []byte) compile.Snapshot {
+	meta := metav1.ObjectMeta{Namespace: "shop", Name: "odd", Generation: 1}
+	n, d := int32(number), metav1.Duration{Duration: time.Duration(number) * time.Millisecond}
+	ref := &v1alpha1.LocalReference{Name: "odd"}
+	key := v1alpha1.SecretKeyReference{Name: "odd", Key: text}
+	items := []v1alpha1.AuthorizationItem{
+		{ObjectMeta: meta, Spec: v1alpha1.AuthorizationItemSpec{
+			Type:   v1alpha1.AuthorizationAPIKey,
+			APIKey: &v1alpha1.APIKeyAuthorization{Name: text, In: v1alpha1.APIKeyPlace(text), SecretKeyRef: key},
+		}},
+		{ObjectMeta: meta, Spec: v1alpha1.AuthorizationItemSpec{
+			Type:   v1alpha1.AuthorizationBearer,
+			Bearer: &v1alpha1.BearerAuthorization{SecretKeyRef: key},
+		}},
+		{ObjectMeta: meta, Spec: v1alpha1.AuthorizationItemSpec{Type: v1alpha1.AuthorizationType(text)}},
+	}
+	s := compile.Snapshot{
+		AuthorizationItems: []v1alpha1.AuthorizationItem{items[uint64(number)%3]},
+		WebhookPolicies: []v1alpha1.WebhookPolicy{{ObjectMeta: meta, Spec: v1alpha1.WebhookPolicySpec{
+			Signing:     &v1alpha1.Signing{Type: v1alpha1.SigningStandardWebhooks, SecretRef: ref},
+			Timeout:     &d,
+			Concurrency: &n,
+			Retry:       &v1alpha1.Retry{Backoff: []metav1.Duration{d}, JitterPercent: &n, MaxAge: &d},
+		}}},
+		Secrets: map[types.NamespacedName]map[string][]byte{{Namespace: "shop", Name: "odd"}: {text: secret, "secret": secret, "value": secret}},
+	}
+	for i, spec := range []v1alpha1.WebhookSpec{
+		{Condition: text},
+		{Events: []string{text}},
+		{Endpoint: v1alpha1.Endpoint{URL: text}},
+		{Endpoint: v1alpha1.Endpoint{Headers: []v1alpha1.Header{{Name: text, Value: "v"}}}},
+		{Endpoint: v1alpha1.Endpoint{Headers: []v1alpha1.Header{{Name: "X-Team", Value: text}}}},
+		{Endpoint: v1alpha1.Endpoint{Headers: []v1alpha1.Header{{Name: "X-Team", ValueFrom: &v1alpha1.HeaderValueSource{SecretKeyRef: key}}}}},
+		{AuthorizationRef: ref},
+		{PolicyRef: ref},
+		{Payload: &v1alpha1.Payload{Format: v1alpha1.PayloadFormat(text), Serialization: v1alpha1.PayloadSerialization(text)}},
+		{Type: v1alpha1.WebhookType(text)},
+		{Disabled: true, Condition: text, Events: []string{text}},
+	} {
+		if spec.Type == "" {
+			spec.Type = v1alpha1.WebhookEventHandler
+		}
+		if spec.Events == nil {
+			spec.Events = []string{"*"}
+		}
+		if spec.Endpoint.URL == "" {
+			spec.Endpoint.URL = "https://receiver.example.com/"
+		}
+		m := meta
+		m.Name = fmt.Sprintf("odd-%d", i)
+		s.Webhooks = append(s.Webhooks, v1alpha1.Webhook{ObjectMeta: m, Spec: spec})
+	}
+	return s
+}
+
+func FuzzEveryTableBuilds(f *testing.F) {
+	f.Add("", int64(0), []byte(nil))
+	f.Add("event.type == 'a'", int64(1), []byte("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="))
+	f.Add("https://a.example/\x00#", int64(-1), []byte("a\r\nb"))
+	f.Add("Header", int64(3), []byte("sample\n"))
+	f.Add("*\n", int64(100), []byte("\xff\xfe"))
+	f.Fuzz(func(t *testing.T, text string, number int64, secret []byte) {
+		s := odd(text, number, secret)
+		r := compile.Compile(s)
+		if _, err := route.Build(r.Table); err != nil {
+			t.Fatalf("the table does not build: %v", err)
+		}
+		if len(r.Table.Routes) != len(s.Webhooks) {
+			t.Fatalf("%d Webhooks became %d routes", len(s.Webhooks), len(r.Table.Routes))
+		}
+		for _, rt := range r.Table.Routes {
+			name := types.NamespacedName{Namespace: "shop", Name: rt.ID[len("shop/"):]}
+			if v := r.Webhooks[name]; len(v.Faults) > 0 && rt.Hold == "" {
+				t.Errorf("%s would deliver with faults: %v", rt.ID, v.Faults)
+			}
+		}
+	})
+}
+
+func TestCompilingLeavesTheSnapshotAsItIs(t *testing.T) {
+	s := odd("a.b", 5, []byte("sample"))
+	before := fmt.Sprintf("%+v", s)
+	first := compile.Compile(s)
+	if diff := cmp.Diff(before, fmt.Sprintf("%+v", s)); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+	slices.Reverse(s.Webhooks)
+	if a, b := route.Digest(first.Table), route.Digest(compile.Compile(s).Table); a != b {
+		t.Error("the order of the objects changed the table")
+	}
+}
+
+func TestAWebhookWithMoreHeadersThanARequestCarriesIsRefused(t *testing.T) {
+	s := odd("a", 0, nil)
+	w := &s.Webhooks[0]
+	w.Spec.Condition = ""
+	for i := range 33 {
+		w.Spec.Endpoint.Headers = append(w.Spec.Endpoint.Headers, v1alpha1.Header{Name: fmt.Sprintf("X-%d", i), Value: "v"})
+	}
+	r := compile.Compile(s)
+	f := r.Webhooks[types.NamespacedName{Namespace: "shop", Name: w.Name}].Fault(v1alpha1.ConditionAccepted)
+	if f == nil || f.Reason != v1alpha1.ReasonInvalidHeader {
+		t.Errorf("the fault is %v", f)
+	}
+	if _, err := route.Build(r.Table); err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkCompile compiles and builds 10,000 Webhooks that share a policy, an
+// item and 100 conditions.
+func BenchmarkCompile(b *testing.B) {
+	s := compile.Snapshot{Secrets: map[types.NamespacedName]map[string][]byte{
+		{Namespace: "shop", Name: "s"}: {"secret": []byte("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="), "token": []byte("t")},
+	}}
+	ref := &v1alpha1.LocalReference{Name: "s"}
+	meta := metav1.ObjectMeta{Namespace: "shop", Name: "s"}
+	s.AuthorizationItems = []v1alpha1.AuthorizationItem{{ObjectMeta: meta, Spec: v1alpha1.AuthorizationItemSpec{
+		Type: v1alpha1.AuthorizationBearer, Bearer: &v1alpha1.BearerAuthorization{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "s"}},
+	}}}
+	s.WebhookPolicies = []v1alpha1.WebhookPolicy{{ObjectMeta: meta, Spec: v1alpha1.WebhookPolicySpec{
+		Signing: &v1alpha1.Signing{Type: v1alpha1.SigningStandardWebhooks, SecretRef: ref},
+	}}}
+	for i := range 10_000 {
+		s.Webhooks = append(s.Webhooks, v1alpha1.Webhook{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprint("w", i)},
+			Spec: v1alpha1.WebhookSpec{
+				Type: v1alpha1.WebhookEventHandler, Events: []string{fmt.Sprint("item:", i%500)},
+				Condition:        fmt.Sprintf("event.data.n > %d", i%100),
+				Endpoint:         v1alpha1.Endpoint{URL: fmt.Sprintf("https://r%d.example.com/hooks", i)},
+				AuthorizationRef: ref, PolicyRef: ref,
+			},
+		})
+	}
+	for b.Loop() {
+		if _, err := route.Build(compile.Compile(s).Table); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

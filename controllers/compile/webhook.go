@@ -1,0 +1,179 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/dispatcher/route"
+)
+
+// maxHeaders is what the CRD promises too.
+const maxHeaders = 32
+
+// webhook makes the route of o. What is wrong with o holds the route: a spec
+// that makes no sense selects nothing, a reference that does not resolve lets
+// events come and wait. Either way the backlog is kept.
+func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
+	v := judge(o)
+	rt := route.Route{
+		ID:         o.Namespace + "/" + o.Name,
+		Generation: o.Generation,
+		URL:        o.Spec.Endpoint.URL,
+		Events:     o.Spec.Events,
+		Condition:  o.Spec.Condition,
+	}
+	c.checkSpec(&v, &rt, &o.Spec)
+	rt.Headers = c.headers(&v, o)
+	rt.Authorization = c.resolveItem(&v, o)
+
+	t := c.resolvePolicy(&v, o)
+	rt.Signing, rt.Timeout, rt.Retry, rt.Concurrency = t.signing, t.timeout, t.retry, t.concurrency
+
+	invalid := v.Fault(v1alpha1.ConditionAccepted)
+	switch {
+	case o.Spec.Disabled:
+		rt = held(rt, v1alpha1.ReasonSpecDisabled)
+		rt.Events, rt.Condition = nil, ""
+	case invalid != nil:
+		rt = held(rt, invalid.Reason)
+		rt.Events, rt.Condition = nil, ""
+	case len(v.Faults) > 0:
+		rt = held(rt, v.Faults[0].Reason)
+	}
+	return rt, v
+}
+
+// held takes away what an attempt would need: there is none, and a credential
+// that is not used is better not passed on. What selects events stays, and so
+// do the terms, for what waits grows old meanwhile.
+func held(rt route.Route, reason string) route.Route {
+	rt.Hold = reason
+	rt.URL, rt.Headers, rt.Authorization, rt.Signing, rt.Format = "", nil, nil, nil, ""
+	return rt
+}
+
+// checkSpec judges what can be judged without looking elsewhere.
+func (c *compiler) checkSpec(v *Verdict, rt *route.Route, spec *v1alpha1.WebhookSpec) {
+	if spec.Type != v1alpha1.WebhookEventHandler {
+		v.reject(v1alpha1.ReasonInvalidType, "spec.type", fmt.Sprintf("%q is unknown to this version; use EventHandler", spec.Type))
+	}
+	if err := route.CheckURL(spec.Endpoint.URL); err != nil {
+		v.reject(v1alpha1.ReasonInvalidURL, "spec.endpoint.url", err.Error())
+	}
+	if err := route.CheckEvents(spec.Events); err != nil {
+		v.reject(v1alpha1.ReasonInvalidEvents, "spec.events", err.Error())
+	}
+	if spec.Condition != "" {
+		if err := c.checkCondition(spec.Condition); err != nil {
+			v.reject(v1alpha1.ReasonInvalidCondition, "spec.condition", err.Error())
+		}
+	}
+	if p := spec.Payload; p != nil {
+		switch cmp.Or(p.Format, v1alpha1.PayloadStandard) {
+		case v1alpha1.PayloadStandard:
+			rt.Format = route.FormatStandard
+		case v1alpha1.PayloadCloudEvents:
+			rt.Format = route.FormatCloudEvents
+		default:
+			v.reject(v1alpha1.ReasonInvalidPayload, "spec.payload.format", fmt.Sprintf("%q is unknown to this version; use Standard or CloudEvents", p.Format))
+		}
+		if cmp.Or(p.Serialization, v1alpha1.SerializationJSON) != v1alpha1.SerializationJSON {
+			v.reject(v1alpha1.ReasonInvalidPayload, "spec.payload.serialization", fmt.Sprintf("%q is unknown to this version; use JSON", p.Serialization))
+		}
+	}
+}
+
+func (c *compiler) checkCondition(expr string) error {
+	err, known := c.conditions[expr]
+	if !known {
+		err = route.CheckCondition(expr)
+		c.conditions[expr] = err
+	}
+	return err
+}
+
+func (c *compiler) headers(v *Verdict, o *v1alpha1.Webhook) []route.Header {
+	const path = "spec.endpoint.headers"
+	list := o.Spec.Endpoint.Headers
+	if len(list) > maxHeaders {
+		v.reject(v1alpha1.ReasonInvalidHeader, path, fmt.Sprintf("%d are too many, the limit is %d", len(list), maxHeaders))
+		return nil
+	}
+	var headers []route.Header
+	for _, h := range list {
+		at := path + "[" + h.Name + "]"
+		value, ok := route.Secret(h.Value), true
+		switch {
+		case !httpguts.ValidHeaderFieldName(h.Name):
+			v.reject(v1alpha1.ReasonInvalidHeader, path, fmt.Sprintf("%q is not an HTTP header name; use one such as X-Team", h.Name))
+			ok = false
+		case h.ValueFrom != nil:
+			value, ok = c.headerValue(v, refTo(o.Namespace, h.ValueFrom.SecretKeyRef, keyOfHeader, at+".valueFrom.secretKeyRef"))
+		case !httpguts.ValidHeaderFieldValue(h.Value):
+			v.reject(v1alpha1.ReasonInvalidHeader, at, "the value holds line breaks or control characters; remove them")
+			ok = false
+		}
+		if ok {
+			headers = append(headers, route.Header{Name: h.Name, Value: value})
+		}
+	}
+	return headers
+}
+
+func (c *compiler) headerValue(v *Verdict, k secretKey) (route.Secret, bool) {
+	value, ok := c.read(v, k)
+	if ok && (value == "" || !httpguts.ValidHeaderFieldValue(value.Reveal())) {
+		v.unresolved(v1alpha1.ReasonSecretInvalid, k.path,
+			fmt.Sprintf("key %q of Secret %q is empty, or holds line breaks or control characters, which an HTTP header cannot carry; put one line of text there", k.key, k.name))
+		return "", false
+	}
+	return value, ok
+}
+
+func (c *compiler) resolveItem(v *Verdict, o *v1alpha1.Webhook) *route.Authorization {
+	ref := o.Spec.AuthorizationRef
+	if ref == nil {
+		return nil
+	}
+	it, found := c.items[types.NamespacedName{Namespace: o.Namespace, Name: ref.Name}]
+	if v.follow("spec.authorizationRef", "AuthorizationItem", ref.Name, found, it.verdict) {
+		return it.authorization
+	}
+	return nil
+}
+
+// resolvePolicy returns the default terms when there is no usable policy; in
+// case one was asked for, the fault that it notes holds the route.
+func (c *compiler) resolvePolicy(v *Verdict, o *v1alpha1.Webhook) terms {
+	if ref := o.Spec.PolicyRef; ref != nil {
+		t, found := c.policies[types.NamespacedName{Namespace: o.Namespace, Name: ref.Name}]
+		if v.follow("spec.policyRef", "WebhookPolicy", ref.Name, found, t.verdict) {
+			return t
+		}
+	}
+	return c.terms(&v1alpha1.WebhookPolicy{})
+}
+
+// follow reports whether the object that path refers to is usable, and notes a
+// fault when it is not. What its references lack, the Webhook lacks for the
+// same reason.
+func (v *Verdict) follow(path, kind, name string, found bool, of Verdict) bool {
+	switch {
+	case !found:
+		v.unresolved(v1alpha1.ReasonRefNotFound, path, fmt.Sprintf("%s %q does not exist; create it, or remove the reference", kind, name))
+		return false
+	case of.Fault(v1alpha1.ConditionAccepted) != nil:
+		v.unresolved(v1alpha1.ReasonRefInvalid, path, fmt.Sprintf("%s %q is not accepted: %s", kind, name, of.Fault(v1alpha1.ConditionAccepted)))
+		return false
+	case len(of.Faults) > 0:
+		f := of.Faults[0]
+		v.unresolved(f.Reason, path, fmt.Sprintf("%s %q: %s", kind, name, strings.TrimPrefix(f.String(), "spec.")))
+		return false
+	}
+	return true
+}

@@ -1,0 +1,227 @@
+package controllers_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/controllers"
+)
+
+const systemNamespace = "postrider-system"
+
+// One API server, one manager and one dispatcher serve every test of the
+// package; each test has a namespace of its own.
+var (
+	api  client.Client
+	peer *dispatcher
+	logs syncBuffer
+)
+
+const activityInterval = time.Hour // so that a test sees what does not wait for it
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // there is no test yet whose context it could be
+	defer cancel()
+	env := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
+	cfg, err := env.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting the API server (is KUBEBUILDER_ASSETS set to what hack/k8s/build.sh prints?):", err)
+		return 1
+	}
+	var manager sync.WaitGroup
+	defer func() {
+		cancel()
+		manager.Wait()
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
+		}
+	}()
+	if err := start(ctx, cfg, &manager); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func start(ctx context.Context, cfg *rest.Config, manager *sync.WaitGroup) error {
+	scheme := runtime.NewScheme()
+	err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme))
+	if err != nil {
+		return err
+	}
+	if api, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	for _, dir := range []string{"../config/default/namespace", "../config/rbac"} {
+		if err := applyFolder(ctx, dir); err != nil {
+			return err
+		}
+	}
+	peer = newDispatcher(ctx)
+
+	// The manager works with the rights that config/rbac gives it and no others.
+	mine := rest.CopyConfig(cfg)
+	mine.Impersonate = rest.ImpersonationConfig{
+		UserName: "system:serviceaccount:" + systemNamespace + ":postrider-manager",
+		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+	}
+	mgr, err := controllers.New(mine, controllers.Options{
+		Namespace:         systemNamespace,
+		DispatcherURLs:    []string{peer.server.URL},
+		DispatcherService: types.NamespacedName{Namespace: systemNamespace, Name: "postrider-dispatcher"},
+		AdminPortName:     controllers.DefaultAdminPortName,
+		ActivityInterval:  activityInterval,
+		Grace:             time.Second,
+		LeaderElect:       true,
+		MetricsAddress:    "0", ProbeAddress: "0",
+		Log: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	if err != nil {
+		return err
+	}
+	manager.Go(func() {
+		if err := mgr.Start(ctx); err != nil {
+			panic(err) // every test would wait in vain
+		}
+	})
+	return nil
+}
+
+// applyFolder applies what lies in the YAML files of a folder, in the order
+// that its kustomization gives.
+func applyFolder(ctx context.Context, dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, "kustomization.yaml"))
+	if err != nil {
+		return err
+	}
+	var k struct{ Resources []string }
+	if err := yaml.Unmarshal(b, &k); err != nil {
+		return err
+	}
+	for _, file := range k.Resources {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return err
+		}
+		if err := applyYAML(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return nil
+}
+
+// applyYAML applies documents as kubectl apply --server-side does.
+func applyYAML(ctx context.Context, b []byte) error {
+	docs := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(b)))
+	for {
+		doc, err := docs.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var u unstructured.Unstructured
+		if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+			return fmt.Errorf("%w in:\n%s", err, doc)
+		}
+		if len(u.Object) == 0 {
+			continue
+		}
+		err = api.Apply(ctx, client.ApplyConfigurationFromUnstructured(&u), client.FieldOwner("test"), client.ForceOwnership)
+		if err != nil {
+			return fmt.Errorf("%w in:\n%s", err, doc)
+		}
+	}
+}
+
+// namespace makes the namespace of a test.
+func namespace(t *testing.T) string {
+	t.Helper()
+	ns := &corev1.Namespace{}
+	ns.GenerateName = "test-"
+	if err := api.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	return ns.Name
+}
+
+// apply applies documents to the namespace.
+func apply(t *testing.T, ns, documents string) {
+	t.Helper()
+	for doc := range strings.SplitSeq(documents, "\n---\n") {
+		doc = strings.Replace(doc, "metadata: {", "metadata: {namespace: "+ns+", ", 1)
+		switch {
+		case strings.Contains(doc, "kind: Secret"):
+			doc = "apiVersion: v1\n" + doc
+		default:
+			doc = "apiVersion: " + v1alpha1.GroupVersion.String() + "\n" + doc
+		}
+		if err := applyYAML(t.Context(), []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// until waits until check returns no complaint.
+func until(t *testing.T, check func() error) {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("waited in vain: %v", err)
+		}
+	}
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

@@ -1,0 +1,261 @@
+// Package rollout knows how far the table has come: it asks each dispatcher
+// for its report and folds what they say.
+package rollout
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/dispatcher/outcome"
+)
+
+// maxDetail bounds what is repeated of a dispatcher's error.
+const maxDetail = 512
+
+// A Phase is how far one generation of one Webhook has come.
+type Phase string
+
+// The phases.
+const (
+	Pending     Phase = "Pending"     // a dispatcher has yet to confirm it
+	Programmed  Phase = "Programmed"  // every dispatcher has confirmed a table that holds it
+	Rejected    Phase = "Rejected"    // a dispatcher refuses the newest table
+	Unreachable Phase = "Unreachable" // a dispatcher is silent, or none is known
+)
+
+// Progress is a phase and what a person wants to know about it.
+type Progress struct {
+	Phase  Phase
+	Detail string // empty unless Rejected or Unreachable
+}
+
+// Facts are what is known about one Webhook.
+type Facts struct {
+	Progress Progress
+	// Complete says that every dispatcher has reported, so that a number in
+	// Summary is the whole number and not what has been heard so far.
+	Complete bool
+	Summary  outcome.Summary
+}
+
+// A Version is one generation of one object. The UID tells an object from one
+// of the same name that was deleted.
+type Version struct {
+	UID        string
+	Generation int64
+}
+
+// A Tracker compares what was published with what the dispatchers confirm. It
+// is told of both and asked for [Facts]; it does nothing by itself.
+type Tracker struct {
+	grace   time.Duration
+	now     func() time.Time
+	changed func(routes []string)
+
+	mu          sync.Mutex
+	history     history
+	routes      map[string]published
+	dispatchers map[string]*dispatcher // by URL
+	aloneSince  time.Time              // since when no dispatcher is known; zero while one is, and before Follow
+}
+
+type published struct {
+	Version
+	since    uint64 // the number of the first table that held this version
+	progress Progress
+}
+
+type dispatcher struct {
+	report    outcome.Report // the newest, without its summaries
+	heard     bool           // it has reported
+	summaries map[string]outcome.Summary
+
+	silentSince  time.Time // zero while it answers
+	refusedSince time.Time // zero while it accepts
+}
+
+// NewTracker makes a Tracker. A dispatcher may be silent, or refuse a table
+// that changes nothing for a Webhook, for as long as grace before that shows:
+// restarts and repairs come and go. changed is called, without any lock held,
+// with the routes about which there is news.
+func NewTracker(grace time.Duration, now func() time.Time, changed func(routes []string)) *Tracker {
+	return &Tracker{
+		grace: grace, now: now, changed: changed,
+		routes: map[string]published{}, dispatchers: map[string]*dispatcher{},
+	}
+}
+
+// Published tells that the table with the digest, which holds these versions,
+// is on its way.
+func (t *Tracker) Published(digest string, versions map[string]Version) {
+	t.update(func() []string {
+		number := t.history.publish(digest)
+		for id, v := range versions {
+			if t.routes[id].Version != v {
+				t.routes[id] = published{Version: v, since: number, progress: Progress{Phase: Pending}}
+			}
+		}
+		maps.DeleteFunc(t.routes, func(id string, _ published) bool { _, ok := versions[id]; return !ok })
+		for _, d := range t.dispatchers {
+			maps.DeleteFunc(d.summaries, func(id string, _ outcome.Summary) bool { _, ok := versions[id]; return !ok })
+		}
+		return nil
+	})
+}
+
+// Follow tells which dispatchers there are, by URL.
+func (t *Tracker) Follow(urls []string) {
+	t.update(func() []string {
+		maps.DeleteFunc(t.dispatchers, func(url string, _ *dispatcher) bool { return !slices.Contains(urls, url) })
+		for _, url := range urls {
+			if t.dispatchers[url] == nil {
+				t.dispatchers[url] = &dispatcher{summaries: map[string]outcome.Summary{}}
+			}
+		}
+		switch {
+		case len(t.dispatchers) > 0:
+			t.aloneSince = time.Time{}
+		case t.aloneSince.IsZero():
+			t.aloneSince = t.now()
+		}
+		return nil
+	})
+}
+
+// Heard tells what the dispatcher at url reported. A complete report replaces
+// everything that it said before.
+func (t *Tracker) Heard(url string, r outcome.Report, complete bool) {
+	t.update(func() []string {
+		d := t.dispatchers[url]
+		if d == nil {
+			return nil // it has been let go meanwhile
+		}
+		if complete {
+			clear(d.summaries)
+		}
+		news := make([]string, len(r.Summaries))
+		for i, s := range r.Summaries {
+			d.summaries[s.Route], news[i] = s, s.Route
+		}
+		first := !d.heard
+		r.Summaries = nil
+		d.report, d.heard, d.silentSince = r, true, time.Time{}
+		switch {
+		case r.TableError == "":
+			d.refusedSince = time.Time{}
+		case d.refusedSince.IsZero():
+			d.refusedSince = t.now()
+		}
+		if first {
+			// Now that it has been heard, what is unknown is nothing.
+			return slices.Collect(maps.Keys(t.routes))
+		}
+		return news
+	})
+}
+
+// Silent tells that the dispatcher at url did not answer, and reports whether
+// that is new.
+func (t *Tracker) Silent(url string) (news bool) {
+	t.update(func() []string {
+		if d := t.dispatchers[url]; d != nil && d.silentSince.IsZero() {
+			d.silentSince, news = t.now(), true
+		}
+		return nil
+	})
+	return news
+}
+
+// Review notices that grace is over for somebody. Call it every now and then.
+func (t *Tracker) Review() { t.update(func() []string { return nil }) }
+
+// Facts are what is known about a version of the Webhook with the route.
+func (t *Tracker) Facts(route string, v Version) Facts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := Facts{Progress: Progress{Phase: Pending}, Complete: len(t.dispatchers) > 0}
+	if p := t.routes[route]; p.Version == v {
+		f.Progress = p.progress
+	}
+	var known []outcome.Summary
+	for _, d := range t.dispatchers {
+		f.Complete = f.Complete && d.heard
+		if s, ok := d.summaries[route]; ok {
+			known = append(known, s)
+		}
+	}
+	f.Summary = Fold(known...)
+	return f
+}
+
+// update changes something, judges every route again and announces those with
+// news: what change returns, and those that have come further or fallen back.
+func (t *Tracker) update(change func() []string) {
+	t.mu.Lock()
+	news := change()
+	judge := t.judge()
+	for id, p := range t.routes {
+		if now := judge(p.since); now != p.progress {
+			p.progress = now
+			t.routes[id] = p
+			news = append(news, id)
+		}
+	}
+	t.mu.Unlock()
+	if len(news) > 0 {
+		t.changed(news)
+	}
+}
+
+// judge returns how far a version is that was first published with a number.
+func (t *Tracker) judge() func(since uint64) Progress {
+	type standing struct {
+		confirmed uint64
+		refuses   bool // for longer than grace
+		fault     string
+	}
+	now := t.now()
+	overdue := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) >= t.grace }
+	var all []standing
+	silence := ""
+	if overdue(t.aloneSince) {
+		silence = "no dispatcher is known; start one, and tell the manager with --dispatcher-url or --dispatcher-service"
+	}
+	for _, url := range slices.Sorted(maps.Keys(t.dispatchers)) {
+		d := t.dispatchers[url]
+		s := standing{confirmed: t.history.number(d.report.Digest), refuses: overdue(d.refusedSince)}
+		if d.report.TableError != "" {
+			s.fault = fmt.Sprintf("dispatcher %s refuses the newest table: %s", d.report.Instance, cut(d.report.TableError, maxDetail))
+		}
+		if overdue(d.silentSince) && silence == "" {
+			silence = "the dispatcher at " + url + " does not answer; the manager's log says why"
+		}
+		all = append(all, s)
+	}
+	return func(since uint64) Progress {
+		confirmed := len(all) > 0
+		for _, s := range all {
+			if s.fault != "" && (s.refuses || s.confirmed < since) {
+				return Progress{Rejected, s.fault}
+			}
+			confirmed = confirmed && s.confirmed >= since
+		}
+		switch {
+		case silence != "":
+			return Progress{Unreachable, silence}
+		case !confirmed:
+			return Progress{Phase: Pending}
+		}
+		return Progress{Phase: Programmed}
+	}
+}
+
+func cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}

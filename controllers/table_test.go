@@ -1,0 +1,180 @@
+package controllers_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/dispatcher/route"
+)
+
+func shard(i int) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: route.SecretName(i)}}
+}
+
+func TestTheTableIsHealedWhateverIsDoneToIt(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, fmt.Sprintf(plain, "orders"))
+	becomes(t, ns, "orders", "Ready=True/Ready")
+	whole := func() error {
+		if r := routeOf(t, ns+"/orders"); r.URL == "" {
+			return errors.New("the route is not published")
+		}
+		var o corev1.Secret
+		if err := api.Get(t.Context(), client.ObjectKeyFromObject(shard(0)), &o); err != nil {
+			return err
+		}
+		if len(o.Data) != 1 || o.Immutable != nil {
+			return fmt.Errorf("the Secret has other keys: %d", len(o.Data))
+		}
+		return nil
+	}
+	until(t, whole)
+
+	for _, tt := range []struct {
+		name   string
+		tamper func(*corev1.Secret) error
+	}{
+		{"its content is replaced", func(o *corev1.Secret) error {
+			o.Data = map[string][]byte{route.SecretKey: []byte("tampered")}
+			return api.Update(t.Context(), o)
+		}},
+		{"a key is added", func(o *corev1.Secret) error {
+			o.Data["other"] = []byte("tampered")
+			return api.Update(t.Context(), o)
+		}},
+		{"its label is removed", func(o *corev1.Secret) error {
+			o.Labels = nil
+			return api.Update(t.Context(), o)
+		}},
+		{"it is frozen with another content", func(o *corev1.Secret) error {
+			o.Immutable, o.Data[route.SecretKey] = new(true), []byte("tampered")
+			return api.Update(t.Context(), o)
+		}},
+		{"it is deleted", func(o *corev1.Secret) error { return api.Delete(t.Context(), o) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := shard(0)
+			if err := api.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.tamper(o); err != nil {
+				t.Fatal(err)
+			}
+			until(t, whole)
+		})
+	}
+	t.Run("a shard too many is added", func(t *testing.T) {
+		o := shard(7)
+		o.Labels = map[string]string{route.SecretLabel: route.SecretLabelValue}
+		if err := api.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() error {
+			if err := api.Get(t.Context(), client.ObjectKeyFromObject(o), o); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("it is still there: %w", err)
+			}
+			return nil
+		})
+		until(t, whole)
+	})
+}
+
+func TestAnEqualTableIsNotWrittenAgain(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, fmt.Sprintf(plain, "orders"))
+	becomes(t, ns, "orders", "Ready=True/Ready")
+	before := shard(0)
+	if err := api.Get(t.Context(), client.ObjectKeyFromObject(before), before); err != nil {
+		t.Fatal(err)
+	}
+	// A change that makes the manager compile again, to the same table: the
+	// status of the item says when that has happened.
+	apply(t, ns, `
+kind: AuthorizationItem
+metadata: {name: unused}
+spec: {type: Bearer, bearer: {secretKeyRef: {name: none}}}`)
+	itemBecomes(t, ns, "unused", "Accepted=True/Accepted ResolvedRefs=False/SecretNotFound Ready=False/SecretNotFound")
+	after := shard(0)
+	if err := api.Get(t.Context(), client.ObjectKeyFromObject(after), after); err != nil {
+		t.Fatal(err)
+	}
+	if before.ResourceVersion != after.ResourceVersion {
+		t.Error("an equal table was written again")
+	}
+}
+
+func TestOneBrokenWebhookAmongManyStopsNobody(t *testing.T) {
+	ns := namespace(t)
+	for i := range 20 {
+		apply(t, ns, fmt.Sprintf(plain, fmt.Sprint("w", i)))
+		apply(t, ns, fmt.Sprintf(`
+kind: Webhook
+metadata: {name: broken%d}
+spec: {type: EventHandler, events: ["*"], condition: "no such thing", endpoint: {url: "https://a.example/"}}`, i))
+	}
+	for i := range 20 {
+		becomes(t, ns, fmt.Sprint("w", i), "Ready=True/Ready")
+		becomes(t, ns, fmt.Sprint("broken", i), "Ready=False/InvalidCondition")
+	}
+}
+
+func TestATableThatOutgrowsOneSecretIsSpread(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, fmt.Sprintf(plain, "small"))
+	becomes(t, ns, "small", "Ready=True/Ready")
+	const large = 16 // Webhooks of 128 KiB each, compressed to half that
+	for i := range large {
+		var headers strings.Builder
+		for h := range 32 {
+			fmt.Fprintf(&headers, "{name: X-%d, value: %q},", h, noise(4096))
+		}
+		apply(t, ns, fmt.Sprintf(`
+kind: Webhook
+metadata: {name: large%d}
+spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/", headers: [%s]}}`, i, headers.String()))
+	}
+	for i := range large {
+		becomes(t, ns, fmt.Sprint("large", i), "Ready=True/Ready")
+	}
+	if n := shards(t); n < 2 {
+		t.Errorf("there are %d shards", n)
+	}
+
+	if err := api.DeleteAllOf(t.Context(), &v1alpha1.Webhook{}, client.InNamespace(ns)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() error {
+		if n := shards(t); n != 1 {
+			return fmt.Errorf("there are %d shards", n)
+		}
+		return nil
+	})
+	apply(t, ns, fmt.Sprintf(plain, "small"))
+	becomes(t, ns, "small", "Ready=True/Ready")
+}
+
+// noise is n hexadecimal digits, which compress to half at best.
+func noise(n int) string {
+	b := make([]byte, n/2)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}
+
+func shards(t *testing.T) int {
+	t.Helper()
+	var list corev1.SecretList
+	if err := api.List(t.Context(), &list, client.InNamespace(systemNamespace), client.HasLabels{route.SecretLabel}); err != nil {
+		t.Fatal(err)
+	}
+	return len(list.Items)
+}

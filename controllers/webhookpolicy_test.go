@@ -1,0 +1,123 @@
+package controllers_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/dispatcher/route"
+)
+
+func itemBecomes(t *testing.T, ns, name, want string) {
+	t.Helper()
+	until(t, func() error {
+		var o v1alpha1.AuthorizationItem
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &o); err != nil {
+			return err
+		}
+		if got := conditions(o.Status.Conditions); got != want {
+			return errors.New(got)
+		}
+		return nil
+	})
+}
+
+func policyBecomes(t *testing.T, ns, name, want string) *v1alpha1.WebhookPolicy {
+	t.Helper()
+	var o v1alpha1.WebhookPolicy
+	until(t, func() error {
+		if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &o); err != nil {
+			return err
+		}
+		if got := conditions(o.Status.Conditions); got != want {
+			return errors.New(got)
+		}
+		return nil
+	})
+	return &o
+}
+
+const ready = "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Ready=True/Ready"
+
+func TestASigningKeyIsGeneratedOnceAndOutlivesThePolicy(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, `
+kind: WebhookPolicy
+metadata: {name: p}
+spec: {signing: {type: StandardWebhooks, secretRef: {name: signing}, generate: true}}
+---
+kind: Webhook
+metadata: {name: orders}
+spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/"}, policyRef: {name: p}}`)
+	policy := policyBecomes(t, ns, "p", ready)
+	becomes(t, ns, "orders", "Ready=True/Ready")
+
+	secret := &corev1.Secret{}
+	name := client.ObjectKey{Namespace: ns, Name: "signing"}
+	if err := api.Get(t.Context(), name, secret); err != nil {
+		t.Fatal(err)
+	}
+	text := string(secret.Data[v1alpha1.SigningSecretKey])
+	key, err := route.SigningKey(route.Secret(text))
+	if err != nil || len(key) != 32 || !strings.HasPrefix(text, "whsec_") {
+		t.Errorf("the key has %d bytes, error %v", len(key), err)
+	}
+	if len(secret.OwnerReferences) > 0 || secret.Labels["app.kubernetes.io/managed-by"] != "postrider" {
+		t.Errorf("its metadata is %+v", secret.ObjectMeta)
+	}
+	if r := routeOf(t, ns+"/orders"); r.Signing == nil || r.Signing.Keys[0].Reveal() != text {
+		t.Error("the route does not sign with it")
+	}
+
+	if err := api.Delete(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	becomes(t, ns, "orders", "ResolvedRefs=False/RefNotFound")
+	if err := api.Get(t.Context(), name, secret); err != nil || string(secret.Data[v1alpha1.SigningSecretKey]) != text {
+		t.Errorf("the key went with the policy: %v", err)
+	}
+
+	apply(t, ns, `
+kind: WebhookPolicy
+metadata: {name: p}
+spec: {signing: {type: StandardWebhooks, secretRef: {name: signing}, generate: true}}`)
+	becomes(t, ns, "orders", "Ready=True/Ready")
+	if r := routeOf(t, ns+"/orders"); r.Signing == nil || r.Signing.Keys[0].Reveal() != text {
+		t.Error("a policy that comes back does not use the key that there is")
+	}
+
+	if err := api.Delete(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() error {
+		r := routeOf(t, ns+"/orders")
+		if r.Signing == nil || r.Signing.Keys[0].Reveal() == text {
+			return errors.New("no fresh key is in force")
+		}
+		return nil
+	})
+}
+
+func TestASecretThatExistsIsNeverOverwritten(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, `
+kind: Secret
+metadata: {name: signing}
+stringData: {other: mine}
+---
+kind: WebhookPolicy
+metadata: {name: p}
+spec: {signing: {type: StandardWebhooks, secretRef: {name: signing}, generate: true}}`)
+	policyBecomes(t, ns, "p", "Accepted=True/Accepted ResolvedRefs=False/SecretKeyMissing Ready=False/SecretKeyMissing")
+	var secret corev1.Secret
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "signing"}, &secret); err != nil {
+		t.Fatal(err)
+	}
+	if len(secret.Data) != 1 || string(secret.Data["other"]) != "mine" {
+		t.Error("it was changed")
+	}
+}
