@@ -1,0 +1,102 @@
+# Postrider. "make" or "make help" lists what can be done. It needs Go, git and
+# make; every tool is a Go module, pinned in hack/tools.mod and hack/k8s/go.mod.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The same flags everywhere, so that all builds and tests share one build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
+
+TOOL := go tool -modfile=hack/tools.mod
+KUBECTL ?= kubectl
+FUZZTIME ?= 1m
+
+##@ Use
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Run all of Postrider on this machine, on a real API server, until Ctrl-C.
+	@go build -o bin/local ./hack/local || { echo "If the lines above speak of the network: check it and GOPROXY, then run the same command again." >&2; exit 1; }
+	@exec bin/local
+
+.PHONY: clean
+clean: ## Remove what was built and the data of "make run".
+	@[ ! -e .local/lock ] || flock -n .local/lock true || { echo "make run is running here; stop it with Ctrl-C first." >&2; exit 1; }
+	rm -rf bin .local
+
+##@ Develop
+
+.PHONY: build
+build: ## Build manager and dispatcher into bin/.
+	go build -o bin/ ./cmd/manager ./cmd/dispatcher
+
+.PHONY: test
+test: ## Run all tests, on a real API server that is built once per user.
+	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
+	go test -timeout 15m ./...
+
+.PHONY: race
+race: export CGO_ENABLED := 1
+race: ## Run the tests of the data plane under the race detector (needs a C compiler).
+	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
+	go test -race -timeout 30m ./dispatcher/...
+
+.PHONY: generate
+generate: ## Write what is generated: deepcopy functions, CRDs and the manager's role.
+	$(TOOL) controller-gen object paths=./api/...
+	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=postrider-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+
+.PHONY: lint
+lint: ## Check the code with golangci-lint and kube-api-linter.
+	$(TOOL) golangci-lint-kube-api-linter run
+
+.PHONY: verify
+verify: lint ## Check that what is generated is fresh, formatted, tidy, and that each overlay renders.
+	@hack/verify.sh
+
+.PHONY: fuzz
+fuzz: ## Fuzz each parser for FUZZTIME (1m).
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
+		(set -x; go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"); \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks.
+	go test -run '^$$' -bench . -benchmem $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
+
+.PHONY: resilience
+resilience: ## Kill the dispatcher under load and count what is lost.
+	go test -count=1 -v -timeout 30m ./test/resilience/...
+
+##@ Cluster (the one that your kubeconfig names)
+
+.PHONY: install
+install: ## Install the CRDs.
+	$(KUBECTL) apply --server-side -k config/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs and, with them, every Webhook.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+
+.PHONY: deploy
+deploy: ## Deploy all of Postrider; MANAGER_IMG and DISPATCHER_IMG name other images.
+	@mkdir -p bin/deploy
+	@{ printf 'resources: [../../config/default]\nimages:\n'; \
+		for image in manager=$(MANAGER_IMG) dispatcher=$(DISPATCHER_IMG); do \
+			name=$${image%%=*} other=$${image#*=}; [ -z "$$other" ] || \
+			printf -- '- {name: postrider/%s, newName: "%s", newTag: "%s"}\n' "$$name" "$${other%:*}" "$${other##*:}"; \
+		done; } >bin/deploy/kustomization.yaml
+	$(KUBECTL) apply --server-side -k bin/deploy
+
+.PHONY: undeploy
+undeploy: ## Remove all of Postrider, every Webhook and what is stored.
+	$(KUBECTL) delete --ignore-not-found -k config/default
