@@ -66,7 +66,7 @@ verify: lint ## Check that what is generated is fresh, formatted, tidy, and that
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (1m).
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
-		(set -x; go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"); \
+		(set -x; go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$(dirname "$$file")"); \
 	done
 
 .PHONY: bench

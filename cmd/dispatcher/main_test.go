@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"strings"
+	"testing"
+)
+
+func TestFlagsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
+	alone := []string{"--routes-file", "r", "--token-file", "t"}
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no namespace", nil, "--namespace is missing"},
+		{"a range that is none", []string{"--egress-allow-cidr", "10.0.0.0"}, "write a range like 10.20.0.0/16"},
+		{"a level that is none", []string{"--log-level", "loud"}, "log-level"},
+		{"a format that is none", append(alone, "--log-format", "xml"), "use json or text"},
+		{"a store without room", append(alone, "--store-max-bytes", "1"), "at least 16777216"},
+		{"a word that is no flag", append(alone, "now"), `"now" is not a flag`},
+		{"no API server", []string{"--namespace", "n", "--kubeconfig", "/does/not/exist"}, "there is no API server to talk to"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("POD_NAMESPACE", "")
+			_, _, _, err := parse(tt.args, new(bytes.Buffer))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("the error is %v, want one with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestFlagsBecomeOptions(t *testing.T) {
+	o, events, admin, err := parse([]string{
+		"--routes-file", "r", "--token-file", "t", "--listen", "127.0.0.1:1", "--admin-listen", "127.0.0.1:2",
+		"--egress-allow-cidr", "10.0.0.0/8", "--egress-allow-cidr", "fd00::/8", "--data-dir", "d",
+	}, new(bytes.Buffer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if events != "127.0.0.1:1" || admin != "127.0.0.1:2" || len(o.EgressAllow) != 2 || o.DataDir != "d" || o.Kubernetes != nil {
+		t.Errorf("it is %+v, %s, %s", o, events, admin)
+	}
+}
+
+func TestHelpNamesEveryFlagAndIsNoError(t *testing.T) {
+	var out bytes.Buffer
+	if _, _, _, err := parse([]string{"--help"}, &out); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("the error is %v", err)
+	}
+	for _, name := range []string{"listen", "admin-listen", "data-dir", "kubeconfig", "token-file", "egress-allow-cidr"} {
+		if !strings.Contains(out.String(), "-"+name) {
+			t.Errorf("the help does not speak of --%s", name)
+		}
+	}
+}
