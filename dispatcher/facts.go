@@ -47,6 +47,8 @@ func (d *dispatcher) storeHasRoom() (admin.State, string) {
 
 func (d *dispatcher) tableIsGood() (admin.State, string) {
 	switch digest, fault := d.keeper.State(); {
+	case fault != "" && digest == "":
+		return admin.Warning, "the first table is refused; events are stored meanwhile: " + fault
 	case fault != "":
 		return admin.Warning, "the newest table is refused, an older one is in force: " + fault
 	case digest == "":

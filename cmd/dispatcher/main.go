@@ -15,7 +15,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 
 	"github.com/postrider/postrider/dispatcher"
 )
@@ -107,6 +109,9 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 		return opts, "", "", fmt.Errorf("--log-format is %q; use json or text", logFormat)
 	}
 	slog.SetDefault(opts.Log) // for what net/http says on the side
+	// client-go would print whole objects to stderr when a watch goes wrong,
+	// and here those are Secrets with every credential.
+	klog.SetLogger(logr.Discard())
 	if storeMax < 16<<20 || storeSpare < 0 {
 		return opts, "", "", errors.New("--store-max-bytes must be at least 16777216 and --store-min-free-bytes not negative")
 	}

@@ -37,7 +37,12 @@ func New(o Options) http.Handler {
 	mux.Handle("GET /readyz", health(o.Ready))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET "+ReportPath, o.Guard(newReport(o.Reporter)))
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			problem.Write(w, problem.Problem{Name: problem.MethodNotAllowed, Detail: "This listener is for reading: send GET."})
+			return
+		}
 		problem.Write(w, problem.Problem{
 			Name:   problem.NotFound,
 			Detail: "This listener has /healthz, /readyz, /metrics and " + ReportPath + "; events go to the other one.",

@@ -261,8 +261,8 @@ func (l *Lanes) settleKept(k kept) {
 		return
 	}
 	l.opts.Metrics.dead.Inc()
+	l.opts.Recorder.DeadLetters(k.letter.Route, 1) // first, so that no report misses it altogether
 	l.opts.Recorder.Pending(k.letter.Route, -1)
-	l.opts.Recorder.DeadLetters(k.letter.Route, 1)
 	l.opts.Log.Warn("a delivery was given up", "route", k.letter.Route, "event", k.letter.Event.ID,
 		"attempt", k.letter.Attempts, "reason", k.letter.Why.Reason)
 	l.settle(k.letter.Event, k.claim)

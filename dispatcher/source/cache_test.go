@@ -12,16 +12,6 @@ import (
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
-// remembered returns the files in dir.
-func remembered(t *testing.T, dir string) []os.DirEntry {
-	t.Helper()
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
 // cacheFile is where a table is remembered in dir.
 func cacheFile(dir string) string { return filepath.Join(dir, "last-good-table.bin") }
 
@@ -34,6 +24,16 @@ func encoded(t *testing.T, table route.Table) []byte {
 		b = append(b, s.Data...)
 	}
 	return b
+}
+
+// waitRemembered waits until the table is remembered in dir.
+func waitRemembered(t *testing.T, dir string, table route.Table) {
+	t.Helper()
+	eventually(t, patience, "the table to be remembered", func() bool {
+		k := newKeeper(dir)
+		k.Recall()
+		return k.state().Digest == route.Digest(table)
+	})
 }
 
 func remember(t *testing.T, dir string, table route.Table) {
@@ -51,15 +51,11 @@ func TestTheRememberedTableIsForItsOwnerAlone(t *testing.T) {
 	for _, name := range []string{"first", "second"} {
 		r.publish(t, aTable(name))
 		k.inForce(t, aTable(name))
-		want := string(encoded(t, aTable(name)))
-		eventually(t, patience, "the table to be remembered", func() bool {
-			got, err := os.ReadFile(cacheFile(dir))
-			return err == nil && string(got) == want
-		})
+		waitRemembered(t, dir, aTable(name))
 	}
-	files := remembered(t, dir)
-	if len(files) != 1 {
-		t.Fatalf("%d files are left", len(files))
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%d files are there, %v", len(files), err)
 	}
 	file, err := files[0].Info()
 	if err != nil {

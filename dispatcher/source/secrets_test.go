@@ -233,7 +233,7 @@ func TestWithoutTheAPIServerTheRememberedTableIsUsedAfterARestart(t *testing.T) 
 	large := aLargeTable(t)
 	r.publish(t, large)
 	before.inForce(t, large)
-	eventually(t, patience, "the table to be remembered", func() bool { return len(remembered(t, dir)) == 1 })
+	waitRemembered(t, dir, large)
 
 	nobody, err := kubernetes.NewForConfig(&rest.Config{Host: "http://127.0.0.1:1"})
 	if err != nil {
