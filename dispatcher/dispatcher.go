@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -79,6 +80,7 @@ func Run(ctx context.Context, o Options) error {
 type dispatcher struct {
 	Options
 	started time.Time
+	counted atomic.Bool // what the store kept from before the start
 
 	lock   *os.File
 	server *embedded.Server
@@ -174,7 +176,11 @@ func (d *dispatcher) run(ctx context.Context) error {
 	d.Log.Info("stopping: attempts in flight are finished first")
 	drained, stopDraining := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer stopDraining()
+	d.lanes.Halt()
 	err := d.producers.Shutdown(drained)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = d.producers.Close() // an upload that does not end is not accepted, so nothing is lost
+	}
 	feeders.Wait()
 	stopLanes()
 	lanes.Wait()
@@ -222,6 +228,8 @@ func (d *dispatcher) feed(ctx context.Context) error {
 	for id, n := range dead {
 		d.recorder.DeadLetters(id, n)
 	}
+	d.counted.Store(true)
+	d.recorder.Touch()
 	var consumers sync.WaitGroup
 	defer consumers.Wait()
 	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })

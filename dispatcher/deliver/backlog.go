@@ -12,7 +12,7 @@ import (
 // when all of it is on disk; after an error none of it may be taken as kept.
 type Backlog interface {
 	// Defer keeps deliveries until they are due. They come back no earlier,
-	// and at most a fiftieth of the delay, or a second, later.
+	// and little later: a 25th of the delay, or half a second.
 	Defer(ctx context.Context, ds ...Deferral) error
 	// Bury keeps deliveries that were given up.
 	Bury(ctx context.Context, ds ...DeadLetter) error

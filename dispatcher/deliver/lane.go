@@ -101,11 +101,15 @@ func (l *lane) back() {
 
 // comeBack says when a delivery that does not fit should come back: about when
 // the lane will have worked off those that were sent away before it.
-func (l *lane) comeBack(now time.Time, concurrency int) time.Time {
+func (l *lane) comeBack(now time.Time, e *route.Entry) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away++
-	wait := time.Duration(l.away/max(concurrency, 1)) * l.pace
+	pace := l.pace
+	if pace == 0 { // no attempt has ended yet: the receiver may be one that never answers
+		pace = e.Timeout
+	}
+	wait := time.Duration(l.away/max(e.Concurrency, 1)) * pace
 	return now.Add(min(max(wait, minReturn), maxReturn))
 }
 

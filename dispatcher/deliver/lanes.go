@@ -76,14 +76,21 @@ func (l *Lanes) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	l.halt()
-	for _, lane := range l.all() {
-		l.deferAll(lane.stuck(time.Now()), func(delivery) time.Time { return time.Now() })
+	l.Halt()
+	for _, ln := range l.all() {
+		for _, d := range ln.stuck(time.Now()) {
+			l.deferUntil(d, time.Now())
+		}
 	}
 	l.workers.Wait()
 	close(l.keeper.in)
 	keeping.Wait()
 }
+
+// Halt lets no attempt begin any more: what is handed in from now on goes to the
+// backlog, with one try to write it there. Call it at the beginning of a stop,
+// so that a backlog that cannot be written holds up nobody.
+func (l *Lanes) Halt() { l.halt() }
 
 // Wait returns once there is room for more deliveries, or with the error of ctx.
 func (l *Lanes) Wait(ctx context.Context) error { return l.window.wait(ctx) }
@@ -104,7 +111,7 @@ func (l *Lanes) Resume(d Deferral, claim *event.Claim) {
 	del := delivery{parcel: newParcel(d.Event), route: d.Route, attempts: d.Attempts, claim: claim, queued: time.Now()}
 	e := l.opts.Router.Load().Lookup(d.Route)
 	if e == nil {
-		l.window.add(weight(d.Event))
+		l.window.add(1)
 		l.bury(del, outcome.Outcome{Reason: outcome.RouteGone})
 		return
 	}
@@ -114,7 +121,7 @@ func (l *Lanes) Resume(d Deferral, claim *event.Claim) {
 
 // put hands d to the lane of e, or to the backlog when it does not fit.
 func (l *Lanes) put(e *route.Entry, d delivery) {
-	l.window.add(weight(d.event))
+	l.window.add(1)
 	if e.Hold != "" {
 		l.hold(e, d)
 		return
@@ -129,8 +136,18 @@ func (l *Lanes) put(e *route.Entry, d delivery) {
 		l.workers.Go(func() { l.work(ln) })
 	}
 	if !taken {
-		l.deferUntil(d, ln.comeBack(d.queued, e.Concurrency))
+		l.sendAway(e, ln, d)
 	}
+}
+
+// sendAway defers d because there is no room for it, unless it is too old.
+func (l *Lanes) sendAway(e *route.Entry, ln *lane, d delivery) {
+	now := time.Now()
+	if now.Sub(d.event.Accepted) > e.Retry.MaxAge {
+		l.bury(d, outcome.Outcome{Reason: outcome.Expired})
+		return
+	}
+	l.deferUntil(d, ln.comeBack(now, e))
 }
 
 // work attempts what waits in ln, one after the other, until nothing does.
@@ -177,7 +194,7 @@ func (l *Lanes) attempt(ln *lane, d delivery) {
 	switch next := Decide(e.Retry, d.attempts, d.event.Accepted, o, now, rand.Float64()); next.Action { //nolint:gosec // jitter needs no secrecy
 	case Settle:
 		l.opts.Recorder.Pending(d.route, -1)
-		l.settle(d.event, d.claim)
+		l.settle(d.claim)
 	case Retry:
 		l.deferUntil(d, next.At)
 	case GiveUp:
@@ -225,21 +242,14 @@ func (l *Lanes) sweep(now time.Time) {
 		return
 	}
 	for id, ln := range l.all() {
-		concurrency := 1
 		e := router.Lookup(id)
-		if e != nil {
-			concurrency = e.Concurrency
-		}
-		l.deferAll(ln.stuck(now.Add(-maxWait)), func(delivery) time.Time { return ln.comeBack(now, concurrency) })
 		if e == nil {
-			l.forget(id)
+			l.forget(id) // once its workers have buried what it was owed
+			continue
 		}
-	}
-}
-
-func (l *Lanes) deferAll(ds []delivery, due func(delivery) time.Time) {
-	for _, d := range ds {
-		l.deferUntil(d, due(d))
+		for _, d := range ln.stuck(now.Add(-maxWait)) {
+			l.sendAway(e, ln, d)
+		}
 	}
 }
 
@@ -257,7 +267,7 @@ func (l *Lanes) bury(d delivery, why outcome.Outcome) {
 // settleKept follows when k is on disk. What is deferred is still owed.
 func (l *Lanes) settleKept(k kept) {
 	if k.deferral != nil {
-		l.settle(k.deferral.Event, k.claim)
+		l.settle(k.claim)
 		return
 	}
 	l.opts.Metrics.dead.Inc()
@@ -265,11 +275,11 @@ func (l *Lanes) settleKept(k kept) {
 	l.opts.Recorder.Pending(k.letter.Route, -1)
 	l.opts.Log.Warn("a delivery was given up", "route", k.letter.Route, "event", k.letter.Event.ID,
 		"attempt", k.letter.Attempts, "reason", k.letter.Why.Reason)
-	l.settle(k.letter.Event, k.claim)
+	l.settle(k.claim)
 }
 
-func (l *Lanes) settle(e *event.Event, c *event.Claim) {
-	l.window.add(-weight(e))
+func (l *Lanes) settle(c *event.Claim) {
+	l.window.add(-1)
 	c.Done()
 }
 

@@ -27,6 +27,7 @@ import (
 type backlog struct {
 	mu      sync.Mutex
 	failing bool
+	tries   int
 	ds      []deliver.Deferral
 	ls      []deliver.DeadLetter
 }
@@ -34,6 +35,7 @@ type backlog struct {
 func (b *backlog) Defer(_ context.Context, ds ...deliver.Deferral) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.tries++
 	if b.failing {
 		return errors.New("the disk is gone")
 	}
@@ -44,6 +46,7 @@ func (b *backlog) Defer(_ context.Context, ds ...deliver.Deferral) error {
 func (b *backlog) Bury(_ context.Context, ls ...deliver.DeadLetter) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.tries++
 	if b.failing {
 		return errors.New("the disk is gone")
 	}
@@ -55,6 +58,12 @@ func (b *backlog) fail(yes bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failing = yes
+}
+
+func (b *backlog) tried() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tries
 }
 
 func (b *backlog) kept() (deferred []deliver.Deferral, dead []deliver.DeadLetter) {
@@ -308,6 +317,48 @@ func TestAStopFinishesAttemptsAndKeepsWhatWaits(t *testing.T) {
 	}
 	if rc.Count() != 2 {
 		t.Errorf("the receiver got %d requests, want 2", rc.Count())
+	}
+}
+
+func TestAStopIsNotHeldUpByABacklogThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	r := start(t, route.Route{ID: "cms/a", Hold: "RefNotFound", Events: []string{"*"}})
+	r.backlog.fail(true)
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		for i := range 6000 { // more than may wait to be written
+			r.post(fmt.Sprint(i))
+		}
+	}()
+	eventually(t, "the first write to fail", func() bool { return r.backlog.tried() > 0 })
+	r.Halt()
+	<-fed
+	r.stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.released) != 0 {
+		t.Errorf("%d claims were released although nothing was kept", len(r.released))
+	}
+}
+
+func TestADeliveryThatNeverFindsRoomDiesOfAge(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	rc := receiver.New(t, receiver.Options{})
+	rc.On("/", receiver.Hang(release, receiver.Status(http.StatusOK)))
+	defer close(release)
+	rt := aRoute("a", rc.URL("/"))
+	rt.Concurrency = 1
+	r := start(t, rt)
+	r.post("under way")
+	rc.Wait(t, 1)
+	old := anEvent("old")
+	old.Accepted = time.Now().Add(-2 * rt.Retry.MaxAge)
+	r.Resume(deliver.Deferral{Route: "cms/a", Event: old}, r.claim("old"))
+	eventually(t, "the old one to be given up", func() bool { return r.isReleased("old") })
+	if _, dead := r.backlog.kept(); len(dead) != 1 || dead[0].Why.Reason != outcome.Expired {
+		t.Errorf("dead is %+v", dead)
 	}
 }
 

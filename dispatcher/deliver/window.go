@@ -3,24 +3,14 @@ package deliver
 import (
 	"context"
 	"sync"
-
-	"github.com/postrider/postrider/dispatcher/event"
 )
 
-const (
-	// maxOpen bounds the weight of the deliveries in memory, queued and under
-	// way. A fetch may exceed it by what it brings.
-	maxOpen = 16384
-	// unit is how many bytes of data weigh as much as a delivery without any:
-	// a full window holds at most 64 MiB of them.
-	unit = 4096
-)
+// maxOpen bounds the deliveries in memory, queued and under way. A fetch may
+// exceed it by what it brings. How many bytes they keep is the store's to bound:
+// deliveries of one event share its data.
+const maxOpen = 16384
 
-// weight of a delivery of e. Deliveries of one event share its data, so this
-// is an upper bound.
-func weight(e *event.Event) int { return 1 + len(e.Data)/unit }
-
-// A window weighs the deliveries in memory.
+// A window counts the deliveries in memory.
 type window struct {
 	mu      sync.Mutex
 	open    int

@@ -29,6 +29,7 @@ const (
 	Rejected      Reason = "Rejected"      // any other 4xx
 	ReceiverError Reason = "ReceiverError" // 5xx, and whatever HTTP does not define
 	RouteGone     Reason = "RouteGone"     // the webhook was deleted while it was owed a delivery
+	Expired       Reason = "Expired"       // there was no room for it in its lane until it was too old
 	Held          Reason = "Held"          // the webhook could not be attempted for too long: it is disabled or incomplete
 )
 

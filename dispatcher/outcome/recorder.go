@@ -117,7 +117,7 @@ func (r Recorder) Since(rev uint64) ([]Summary, uint64) {
 	for _, e := range r.s.routes {
 		if e.revision > rev {
 			s := e.Summary
-			s.Pending = max(s.Pending, 0) // below zero for a moment while the backlog is being counted after a start
+			s.Pending = max(s.Pending, 0) // a delivery that comes again is counted once more, and settled twice
 			changed = append(changed, s)
 		}
 	}

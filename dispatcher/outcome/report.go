@@ -14,6 +14,10 @@ type Report struct {
 	// The one named by Digest stays in force.
 	TableError string `json:"tableError,omitempty"`
 
+	// Counted says that what the store kept from before the start has been
+	// counted: until then Pending and DeadLetters are too small.
+	Counted bool `json:"counted"`
+
 	// Revision is what to pass as "since" next time: list once, then follow.
 	Revision  uint64    `json:"revision"`
 	Summaries []Summary `json:"summaries"` // of the routes that changed after "since"

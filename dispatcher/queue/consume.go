@@ -65,7 +65,7 @@ func (q *Queue) Due(ctx context.Context, gate func(context.Context) error, handl
 }
 
 func (q *Queue) consume(ctx context.Context, c jetstream.Consumer, gate func(context.Context) error, handle func(jetstream.Msg) error) {
-	for gate(ctx) == nil {
+	for gate(ctx) == nil && q.open.room(ctx) == nil {
 		if err := q.fetch(ctx, c, handle); err != nil && ctx.Err() == nil {
 			q.opts.Log.Warn("fetching from the store failed, trying again", "err", err)
 			wait(ctx, time.Second)
@@ -82,10 +82,7 @@ func (q *Queue) fetch(ctx context.Context, c jetstream.Consumer, handle func(jet
 	}
 	for msg := range batch.Messages() {
 		if err := handle(msg); err != nil {
-			// It stays in the stream for a person to look at; asking for it
-			// again would not make it readable.
-			q.opts.Log.Error("a stored message cannot be read and is left aside", "subject", msg.Subject(), "err", err)
-			if err := msg.TermWithReason("unreadable"); err != nil {
+			if err := q.setAside(msg, err); err != nil {
 				return err
 			}
 		}
@@ -95,6 +92,18 @@ func (q *Queue) fetch(ctx context.Context, c jetstream.Consumer, handle func(jet
 		return nil
 	}
 	return err
+}
+
+// setAside keeps a message that cannot be read where a person, or a later
+// version, finds it; asking for it again would not make it readable.
+func (q *Queue) setAside(msg jetstream.Msg, why error) error {
+	aside := nats.NewMsg(subjectUnreadable)
+	aside.Data = msg.Data()
+	if err := q.publishAll([]*nats.Msg{aside}); err != nil {
+		return err // it stays where it is, and comes again
+	}
+	q.opts.Log.Error("a stored message cannot be read and is set aside", "subject", subjectUnreadable, "bytes", len(msg.Data()), "err", why)
+	return msg.TermWithReason("unreadable")
 }
 
 // wait pauses for d or until ctx is done.
@@ -107,10 +116,37 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// maxOpenBytes bounds the messages in memory that are not settled. A fetch may
+// exceed it by what it brings.
+const maxOpenBytes = 64 << 20
+
 // openSet is the messages that are not settled yet.
 type openSet struct {
-	mu   sync.Mutex
-	msgs map[jetstream.Msg]time.Time // when JetStream last heard of it
+	mu      sync.Mutex
+	msgs    map[jetstream.Msg]time.Time // when JetStream last heard of it
+	bytes   int                         // of their data: the deliveries that came from a message keep all of it
+	settled chan struct{}               // closed when one is settled; nil when nobody waits
+}
+
+// room returns once there is room for more, or with the error of ctx.
+func (o *openSet) room(ctx context.Context) error {
+	for {
+		o.mu.Lock()
+		if o.bytes < maxOpenBytes {
+			o.mu.Unlock()
+			return ctx.Err()
+		}
+		if o.settled == nil {
+			o.settled = make(chan struct{})
+		}
+		settled := o.settled
+		o.mu.Unlock()
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (o *openSet) claim(msg jetstream.Msg) *event.Claim {
@@ -120,9 +156,15 @@ func (o *openSet) claim(msg jetstream.Msg) *event.Claim {
 		o.msgs = map[jetstream.Msg]time.Time{}
 	}
 	o.msgs[msg] = time.Now()
+	o.bytes += len(msg.Data())
 	return event.NewClaim(func() {
 		o.mu.Lock()
 		delete(o.msgs, msg)
+		o.bytes -= len(msg.Data())
+		if o.settled != nil {
+			close(o.settled)
+			o.settled = nil
+		}
 		o.mu.Unlock()
 		// When the ack is lost the pack comes again, which receivers
 		// recognise by its ids; waiting for an answer would cost every pack.

@@ -22,6 +22,7 @@ var (
 	DecodeEvents    = decodeEvents
 	DecodeDeferrals = decodeDeferrals
 	AppendDeferral  = appendDeferral
+	Slot            = slot
 )
 
 // NewCommitter makes a committer whose records are texts.

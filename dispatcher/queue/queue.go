@@ -30,6 +30,8 @@ const (
 	subjectAt       = "postrider.deferred.at." // and a unique token: a schedule replaces another of its subject
 	subjectDue      = "postrider.deferred.due"
 	subjectDead     = "postrider.dead." // and the route
+	// subjectUnreadable keeps what cannot be decoded, for a person to look at.
+	subjectUnreadable = "postrider.unreadable"
 
 	consumerFanout = "fanout"
 	consumerDue    = "due"
@@ -39,6 +41,9 @@ const (
 	// deadLetterAge is how long dead letters are kept, if a quarter of the
 	// store holds them: beyond that the oldest go first.
 	deadLetterAge = 30 * 24 * time.Hour
+	// maxDeadLetters bounds them per route, so that one webhook does not push
+	// out those of the others.
+	maxDeadLetters = 10_000
 )
 
 // Options say how much a Queue may keep.
@@ -79,7 +84,7 @@ type Queue struct {
 // Open readies the streams on nc, creating those that are not there, and
 // learns which events were stored of late.
 func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Queue, error) {
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("opening JetStream: %w", err)
 	}
@@ -90,13 +95,13 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Queue, error) {
 	if err := q.recall(ctx); err != nil {
 		return nil, err
 	}
+	if err := q.measure(ctx); err != nil {
+		return nil, err
+	}
 	q.appends = newCommitter(q.flushEvents)
 	q.deferrals = newCommitter(q.flushDeferrals)
 	q.burials = newCommitter(q.flushDead)
 
-	if err := q.measure(ctx); err != nil {
-		return nil, err
-	}
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	q.stop = stop
 	go q.keepHouse(keeping)
@@ -126,8 +131,8 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 		return fmt.Errorf("opening the stream of deferred deliveries: %w", err)
 	}
 	q.dead, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamDead, Subjects: []string{subjectDead + ">"},
-		MaxAge: deadLetterAge, MaxBytes: q.opts.MaxBytes / 4, AllowDirect: true,
+		Name: streamDead, Subjects: []string{subjectDead + ">", subjectUnreadable},
+		MaxAge: deadLetterAge, MaxBytes: q.opts.MaxBytes / 4, MaxMsgsPerSubject: maxDeadLetters, AllowDirect: true,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the stream of dead letters: %w", err)
@@ -208,9 +213,13 @@ func (q *Queue) Defer(_ context.Context, ds ...deliver.Deferral) error {
 }
 
 // slot rounds due up, so that deliveries that come due together share one
-// stored message and one timer.
+// stored message and one timer: to the largest power of two times 100 ms that
+// is no more than a 25th of the delay. Only few widths, so that slots coincide.
 func slot(now, due time.Time) time.Time {
-	width := min(max(due.Sub(now)/50, 100*time.Millisecond), 30*time.Second)
+	width := 100 * time.Millisecond
+	for 2*width <= min(due.Sub(now)/25, time.Minute) {
+		width *= 2
+	}
 	return due.Truncate(width).Add(width)
 }
 
@@ -283,8 +292,6 @@ func (q *Queue) publishAll(msgs []*nats.Msg) error {
 }
 
 func (q *Queue) publishEach(msgs []*nats.Msg) error {
-	timeout := time.NewTimer(publishTimeout)
-	defer timeout.Stop()
 	acks := make([]jetstream.PubAckFuture, 0, len(msgs))
 	for _, msg := range msgs {
 		ack, err := q.js.PublishMsgAsync(msg, jetstream.WithStallWait(publishTimeout))
@@ -293,7 +300,11 @@ func (q *Queue) publishEach(msgs []*nats.Msg) error {
 		}
 		acks = append(acks, ack)
 	}
+	// Each answer renews the patience: a large batch on a slow disk is no failure.
+	timeout := time.NewTimer(publishTimeout)
+	defer timeout.Stop()
 	for _, ack := range acks {
+		timeout.Reset(publishTimeout)
 		select {
 		case <-ack.Ok():
 		case err := <-ack.Err():

@@ -1,6 +1,7 @@
 package queue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -22,6 +25,7 @@ import (
 type store struct {
 	*queue.Queue
 	server *embedded.Server
+	conn   *nats.Conn
 	once   sync.Once
 }
 
@@ -43,7 +47,7 @@ func open(t *testing.T, dir string, change ...func(*queue.Options)) *store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &store{Queue: q, server: server}
+	s := &store{Queue: q, server: server, conn: nc}
 	t.Cleanup(s.close)
 	return s
 }
@@ -314,5 +318,61 @@ func eventually(t *testing.T, what string, ok func() bool) {
 		case <-deadline:
 			t.Fatal("waited in vain for " + what)
 		}
+	}
+}
+
+func TestDeferralsThatComeDueTogetherShareOneMessage(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 8, 0, 0, 123456789, time.UTC)
+	for _, tt := range []struct {
+		delay  time.Duration
+		jitter float64
+		atMost int           // slots for a thousand deferrals
+		latest time.Duration // after they are due
+	}{
+		{100 * time.Millisecond, 0, 1, 100 * time.Millisecond},
+		{5 * time.Second, 0.2, 25, 200 * time.Millisecond},
+		{5 * time.Minute, 0.2, 25, 13 * time.Second},
+		{2 * time.Hour, 0.2, 70, time.Minute},
+	} {
+		slots := map[time.Time]bool{}
+		for i := range 1000 {
+			due := now.Add(tt.delay + time.Duration(tt.jitter*float64(tt.delay)*(float64(i)/500-1)))
+			at := queue.Slot(now, due)
+			if at.Before(due) || at.Sub(due) > tt.latest {
+				t.Fatalf("due in %s, it comes %s after that", due.Sub(now), at.Sub(due))
+			}
+			slots[at] = true
+		}
+		if len(slots) > tt.atMost {
+			t.Errorf("a delay of %s makes %d slots, want at most %d", tt.delay, len(slots), tt.atMost)
+		}
+	}
+}
+
+func TestWhatCannotBeReadIsSetAsideAndHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := []byte("from a later version")
+	if _, err := js.Publish(t.Context(), "postrider.events", garbage); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), events(1)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.take(t, 1, every); got[0] != "e0" {
+		t.Errorf("%v came", got)
+	}
+	kept, err := js.Stream(t.Context(), "POSTRIDER_DEAD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := kept.GetLastMsgForSubject(t.Context(), "postrider.unreadable")
+	if err != nil || !bytes.Equal(msg.Data, garbage) {
+		t.Errorf("it was not set aside: %v", err)
 	}
 }

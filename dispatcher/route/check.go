@@ -4,7 +4,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -32,12 +35,32 @@ func CheckURL(raw string) error {
 		return errors.New("the URL must begin with https:// or http://")
 	case u.Hostname() == "":
 		return errors.New("the URL has no host")
+	case !isHost(u.Hostname()):
+		return errors.New("the host of the URL is neither a DNS name nor an IP address")
+	case !isPort(u.Port()):
+		return errors.New("the port of the URL is not between 1 and 65535")
 	case u.User != nil:
 		return errors.New("the URL carries a user name; put credentials into an AuthorizationItem")
 	case u.Fragment != "":
 		return errors.New("the URL has a fragment, which is never sent; remove what follows \"#\"")
 	}
 	return nil
+}
+
+var dnsName = regexp.MustCompile(`^([a-zA-Z0-9_]([-a-zA-Z0-9_]{0,61}[a-zA-Z0-9_])?\.)*[a-zA-Z0-9_]([-a-zA-Z0-9_]{0,61}[a-zA-Z0-9_])?\.?$`)
+
+// isHost wants names in the form that DNS asks for: ASCII, or Punycode.
+func isHost(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || len(host) <= 253 && dnsName.MatchString(host)
+}
+
+func isPort(port string) bool {
+	if port == "" {
+		return true // of the scheme
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // SigningKey decodes a Standard Webhooks signing key: base64 of 24 to 64
@@ -54,12 +77,15 @@ func SigningKey(s Secret) ([]byte, error) {
 	return key, nil
 }
 
+// validID keeps ids to what is safe in the subjects of a store: the namespace
+// is a DNS label, the name a DNS subdomain.
+var validID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`)
+
 // check reports what makes r unfit for delivery. A held route may be
 // incomplete, for nothing is attempted with it.
 func (r *Route) check() error {
-	namespace, name, ok := strings.Cut(r.ID, "/")
-	if !ok || namespace == "" || name == "" {
-		return errors.New("the id is not namespace/name")
+	if !validID.MatchString(r.ID) {
+		return errors.New("the id is not namespace/name, each as Kubernetes names things")
 	}
 	if err := CheckEvents(r.Events); err != nil {
 		return fmt.Errorf("events: %w", err)

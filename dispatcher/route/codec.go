@@ -35,9 +35,12 @@ const (
 	maxShard = 900 << 10
 	// maxShards bounds a table: about a million routes.
 	maxShards = 256
+	// maxPlain is what one shard may hold before it is compressed: without it,
+	// routes that compress well would make shards that do not decode.
+	maxPlain = 16 << 20
 	// maxInflated bounds what one shard may unfold to, so that a forged one
 	// cannot exhaust the memory.
-	maxInflated = 64 << 20
+	maxInflated = 4 * maxPlain
 )
 
 // A Shard is the part of a table that one Secret carries.
@@ -94,9 +97,16 @@ func encode(routes []Route, of int) ([]Shard, error) {
 	}
 	shards := make([]Shard, of)
 	for i, part := range parts {
+		plain, err := json.Marshal(shardJSON{Schema, i, of, part})
+		if err != nil {
+			return nil, fmt.Errorf("encoding shard %d: %w", i, err)
+		}
+		if len(plain) > maxPlain {
+			return nil, nil
+		}
 		var buf bytes.Buffer
 		z := gzip.NewWriter(&buf)
-		if err := json.NewEncoder(z).Encode(shardJSON{Schema, i, of, part}); err != nil {
+		if _, err := z.Write(plain); err != nil {
 			return nil, fmt.Errorf("encoding shard %d: %w", i, err)
 		}
 		if err := z.Close(); err != nil {

@@ -47,6 +47,19 @@ func bulky(n int) route.Table {
 	return t
 }
 
+// hollow makes routes that compress to almost nothing.
+func hollow(n int) route.Table {
+	var t route.Table
+	for i := range n {
+		r := aRoute(fmt.Sprintf("cms/r%d", i), "a")
+		for h := range 32 {
+			r.Headers = append(r.Headers, route.Header{Name: fmt.Sprint("X-", h), Value: route.Secret(strings.Repeat("a", 4096))})
+		}
+		t.Routes = append(t.Routes, r)
+	}
+	return t
+}
+
 func TestATableSurvivesTheWire(t *testing.T) {
 	full := aRoute("cms/a", "item:added")
 	full.Condition, full.Format = "true", route.FormatCloudEvents
@@ -57,6 +70,7 @@ func TestATableSurvivesTheWire(t *testing.T) {
 		"empty":  {},
 		"small":  {Routes: []route.Route{full, aRoute("cms/b", "b")}},
 		"shards": bulky(1500),
+		"hollow": hollow(600),
 	} {
 		t.Run(name, func(t *testing.T) {
 			blobs := encode(t, table)

@@ -10,7 +10,6 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/ext"
 
 	"github.com/postrider/postrider/dispatcher/event"
 )
@@ -20,22 +19,23 @@ const (
 	maxCondition = 4096
 	// costLimit bounds one evaluation, in CEL's abstract cost units: roughly
 	// one unit per step or per ten bytes compared. A condition that walks
-	// every field of a large event stays well below it; a triple nested
-	// comprehension over them does not.
-	costLimit = 100_000
+	// every field of a large event stays well below it; nested comprehensions
+	// over them do not.
+	costLimit = 20_000
 	// maxNesting bounds how deep an expression may nest.
 	maxNesting = 50
 )
 
-// environment is what a condition may use: the variable "event", CEL's
-// standard library and macros, and its string extension. Nothing in it reads
-// a clock, a file or a network.
+// environment is what a condition may use: the variable "event" and CEL's
+// standard library and macros. Nothing in it reads a clock, a file or a
+// network, and nothing makes a value much larger than what it is made of before
+// the cost of that is known: CEL's string extension, with replace() and join(),
+// does.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable("event", cel.MapType(cel.StringType, cel.DynType)),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserExpressionSizeLimit(maxCondition),
-		ext.Strings(),
 	)
 })
 
@@ -46,7 +46,40 @@ func CheckCondition(expr string) error {
 	return err
 }
 
+// maxCompiled bounds the conditions that are remembered.
+const maxCompiled = 10_000
+
+// compiled remembers conditions by their text, so that a rebuild of the table
+// compiles only what is new: a long condition takes milliseconds.
+var compiled struct {
+	mu sync.Mutex
+	by map[string]compilation
+}
+
+type compilation struct {
+	program cel.Program
+	err     error
+}
+
+// compileCondition returns the program of expr. Equal texts share one.
 func compileCondition(expr string) (cel.Program, error) {
+	compiled.mu.Lock()
+	c, known := compiled.by[expr]
+	compiled.mu.Unlock()
+	if known {
+		return c.program, c.err
+	}
+	c.program, c.err = compileAnew(expr)
+	compiled.mu.Lock()
+	defer compiled.mu.Unlock()
+	if compiled.by == nil || len(compiled.by) >= maxCompiled {
+		compiled.by = map[string]compilation{} // what is in use comes back at the next rebuild
+	}
+	compiled.by[expr] = c
+	return c.program, c.err
+}
+
+func compileAnew(expr string) (cel.Program, error) {
 	if len(expr) > maxCondition {
 		return nil, fmt.Errorf("the expression has %d bytes, the limit is %d", len(expr), maxCondition)
 	}
@@ -61,7 +94,10 @@ func compileCondition(expr string) (cel.Program, error) {
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("the expression yields %s; make it yield a bool, for example with a comparison", t)
 	}
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(costLimit))
+	if err := checkMatches(ast.NativeRep()); err != nil {
+		return nil, err
+	}
+	program, err := env.Program(ast, cel.OptimizeRegex(boundedMatches), cel.CostLimit(costLimit))
 	if err != nil {
 		return nil, errors.New(firstLine(err.Error()))
 	}
@@ -84,8 +120,14 @@ func firstLine(s string) string {
 //
 // A View is for one goroutine.
 type View struct {
-	event *event.Event
-	vars  map[string]any
+	event   *event.Event
+	vars    map[string]any
+	results map[cel.Program]result // of the conditions so far: many routes share a text
+}
+
+type result struct {
+	holds bool
+	err   error
 }
 
 // NewView wraps e; nothing is parsed until a condition asks.
@@ -127,6 +169,19 @@ var (
 	errNotBool  = errors.New("the condition yields no bool for this event; make it a comparison")
 )
 
+// holds reports whether the condition holds, evaluating it at most once.
+func (v *View) holds(p cel.Program) (bool, error) {
+	r, known := v.results[p]
+	if !known {
+		r.holds, r.err = evaluate(p, v)
+		if v.results == nil {
+			v.results = map[cel.Program]result{}
+		}
+		v.results[p] = r
+	}
+	return r.holds, r.err
+}
+
 // evaluate reports whether the condition holds. A condition over something
 // that the event does not have does not hold.
 func evaluate(p cel.Program, v *View) (bool, error) {
@@ -142,6 +197,8 @@ func evaluate(p cel.Program, v *View) (bool, error) {
 	switch {
 	case slices.ContainsFunc(absences, func(a string) bool { return strings.HasPrefix(text, a) }):
 		return false, nil
+	case errors.Is(err, errSubject):
+		return false, errSubject
 	case strings.Contains(text, "cost limit exceeded"):
 		return false, errCost
 	case strings.HasPrefix(text, "no such overload"):

@@ -47,7 +47,6 @@ func Build(t Table) (*Router, error) {
 		routes:     make(map[string]*Entry, len(t.Routes)),
 		namespaces: map[string]*index{},
 	}
-	programs := map[string]cel.Program{}
 	for _, rt := range t.Routes {
 		if err := rt.check(); err != nil {
 			return nil, fmt.Errorf("route %s: %w", rt.ID, err)
@@ -57,15 +56,10 @@ func Build(t Table) (*Router, error) {
 		}
 		e := &Entry{Route: rt}
 		if rt.Condition != "" && len(rt.Events) > 0 {
-			p, ok := programs[rt.Condition]
-			if !ok {
-				var err error
-				if p, err = compileCondition(rt.Condition); err != nil {
-					return nil, fmt.Errorf("route %s: condition: %w", rt.ID, err)
-				}
-				programs[rt.Condition] = p
+			var err error
+			if e.condition, err = compileCondition(rt.Condition); err != nil {
+				return nil, fmt.Errorf("route %s: condition: %w", rt.ID, err)
 			}
-			e.condition = p
 		}
 		r.routes[rt.ID] = e
 		r.index(e)
@@ -136,7 +130,7 @@ func (e *Entry) Qualifies(v *View) (bool, error) {
 	if e.condition == nil {
 		return true, nil
 	}
-	return evaluate(e.condition, v)
+	return v.holds(e.condition)
 }
 
 // Lookup returns the entry with the id, nil when there is none.

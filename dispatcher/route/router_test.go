@@ -92,6 +92,8 @@ func TestQualifies(t *testing.T) {
 		{"time", `event.time > timestamp("2026-01-01T00:00:00Z")`, ``, true, ""},
 		{"types that do not fit", `event.data.n > 5`, `{"n":"secret"}`, false, "types that do not fit"},
 		{"a conversion that fails quotes no value", `int(event.data.n) > 5`, `{"n":"secret"}`, false, "cannot be evaluated"},
+		{"a regular expression", `event.data.n.matches("^se[a-c]ret$")`, `{"n":"secret"}`, true, ""},
+		{"a regular expression over a long text", `event.data.n.matches("(a{0,5}){0,5}z")`, `{"n":"secret` + strings.Repeat("a", 5000) + `"}`, false, "at most 4096 bytes"},
 		{"no bool", `event.data.n`, `{"n":7}`, false, "yields no bool"},
 		{
 			"too much work", `event.data.l.all(a, event.data.l.all(b, event.data.l.all(c, a + b + c > 0.0)))`,
@@ -138,8 +140,16 @@ func TestBuildRefuses(t *testing.T) {
 		{"a condition on something unknown", change(func(r *route.Route) { r.Condition = "foo == 1" }), "undeclared reference to 'foo'"},
 		{"a condition that is no bool", change(func(r *route.Route) { r.Condition = "1 + 1" }), "make it yield a bool"},
 		{"a condition that is too long", change(func(r *route.Route) { r.Condition = strings.Repeat("!", 5000) }), "limit is 4096"},
+		{"a regular expression that is not a literal", change(func(r *route.Route) { r.Condition = "event.type.matches(event.source)" }), "as a literal"},
+		{"a regular expression that explodes", change(func(r *route.Route) { r.Condition = `event.type.matches("((a{0,9}){0,9}){0,9}")` }), "the limit is 500"},
+		{"a regular expression that is none", change(func(r *route.Route) { r.Condition = `event.type.matches("(")` }), "missing closing"},
+		{"a function that makes huge texts", change(func(r *route.Route) { r.Condition = `event.type.replace("a", "b") == "b"` }), "undeclared reference"},
+		{"an id that is no name", change(func(r *route.Route) { r.ID = "cms/a b" }), "namespace/name"},
 		{"another scheme", change(func(r *route.Route) { r.URL = "ftp://a" }), "https://"},
 		{"a URL without a host", change(func(r *route.Route) { r.URL = "https:///x" }), "no host"},
+		{"a URL whose port cannot be", change(func(r *route.Route) { r.URL = "https://a:99999/" }), "65535"},
+		{"a URL whose port is zero", change(func(r *route.Route) { r.URL = "https://a:0/" }), "65535"},
+		{"a URL whose host is no name", change(func(r *route.Route) { r.URL = "https://-/" }), "neither a DNS name"},
 		{"a URL with a password", change(func(r *route.Route) { r.URL = "https://u:hunter2@a" }), "AuthorizationItem"},
 		{"a URL that does not parse", change(func(r *route.Route) { r.URL = "https://a\x00hunter2" }), "cannot be parsed"},
 		{"a header that splits", change(func(r *route.Route) { r.Headers = []route.Header{{Name: "X", Value: "hunter2\r\nY: z"}} }), `"X"`},
@@ -163,6 +173,25 @@ func TestBuildRefuses(t *testing.T) {
 				t.Errorf("the error quotes a credential: %v", err)
 			}
 		})
+	}
+}
+
+func TestRoutesWithTheSameConditionShareOneEvaluation(t *testing.T) {
+	a, b := aRoute("cms/a", "*"), aRoute("cms/b", "*")
+	a.Condition, b.Condition = `event.data.n == 1`, `event.data.n == 1`
+	r := build(t, a, b)
+	e := &event.Event{Data: []byte(`{"n":1}`)}
+	view := route.NewView(e)
+	if ok, err := r.Lookup("cms/a").Qualifies(view); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	again := testing.AllocsPerRun(10, func() {
+		if ok, err := r.Lookup("cms/b").Qualifies(view); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	})
+	if again != 0 {
+		t.Errorf("the second route costs %v allocations", again)
 	}
 }
 
@@ -310,9 +339,9 @@ func BenchmarkQualifies(b *testing.B) {
 	rt.Condition = `event.data.Item.TemplateName == "Page"`
 	entry := build(b, rt).Lookup("cms/a")
 	e := &event.Event{Type: "item:added", Data: []byte(`{"Item":{"TemplateName":"Page","Name":"x"}}`)}
-	view := route.NewView(e)
 	b.ReportAllocs()
 	for b.Loop() {
+		view := route.NewView(e)
 		if ok, err := entry.Qualifies(view); !ok || err != nil {
 			b.Fatal(ok, err)
 		}

@@ -40,6 +40,17 @@ func (k *Keeper) Recall() {
 	k.changed()
 }
 
+// tidy removes what a crash left of an earlier try to remember a table.
+func (k *Keeper) tidy() {
+	stale, err := filepath.Glob(k.cache + ".*")
+	for _, path := range stale {
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil {
+		k.log.Warn("an unfinished file of the remembered table stays; remove it, it holds credentials", "err", err)
+	}
+}
+
 func (k *Keeper) remembered() (*route.Router, error) {
 	if k.cache == "" {
 		return nil, os.ErrNotExist

@@ -18,6 +18,9 @@ import (
 // is put together.
 const settle = 20 * time.Millisecond
 
+// patience is how long a table may stay incomplete before that is its fault.
+const patience = 10 * time.Second
+
 // Secrets follows the table in the labelled Secrets of namespace until ctx is
 // done. Without the API server it goes on trying, and the table in force stays.
 func (k *Keeper) Secrets(ctx context.Context, client kubernetes.Interface, namespace string) error {
@@ -42,15 +45,26 @@ func (k *Keeper) Secrets(ctx context.Context, client kubernetes.Interface, names
 	if err != nil {
 		return fmt.Errorf("watching the Secrets of the table: %w", err)
 	}
+	err = informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+		k.log.Warn("the Secrets of the table cannot be watched, trying again; the table in force stays", "err", err)
+	})
+	if err != nil {
+		return fmt.Errorf("watching the Secrets of the table: %w", err)
+	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return nil
 	}
+	overdue := time.NewTimer(patience)
+	overdue.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-overdue.C:
+			k.reject(fmt.Errorf("%w for more than %s; is the operator running?", route.ErrIncomplete, patience))
+			continue
 		case <-touched:
 		}
 		select {
@@ -58,7 +72,11 @@ func (k *Keeper) Secrets(ctx context.Context, client kubernetes.Interface, names
 			return nil
 		case <-time.After(settle):
 		}
-		k.offer(shards(informer.GetStore().List()))
+		overdue.Stop()
+		blobs := shards(informer.GetStore().List())
+		if k.offer(blobs) && len(blobs) > 0 { // none at all is an operator that was removed, or has yet to start
+			overdue.Reset(patience)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ func NewKeeper(current *route.Current, dir string, changed func(), r prometheus.
 	}
 	if dir != "" {
 		k.cache = filepath.Join(dir, "last-good-table.bin")
+		k.tidy()
 	}
 	r.MustRegister(k.rejected, k.routes)
 	return k
@@ -61,13 +62,14 @@ func (k *Keeper) State() (digest, fault string) {
 	return digest, k.fault
 }
 
-// offer puts the table that blobs are in force if it is complete and builds.
-// An incomplete one is awaited; any other mistake is kept as the fault.
-func (k *Keeper) offer(blobs [][]byte) {
+// offer puts the table that blobs are in force if it is complete and builds,
+// and reports whether it is incomplete: then the rest may be on its way. Any
+// other mistake is kept as the fault.
+func (k *Keeper) offer(blobs [][]byte) (incomplete bool) {
 	table, err := route.Decode(blobs)
 	if errors.Is(err, route.ErrIncomplete) {
 		k.log.Info("the newest table is incomplete, waiting for the rest", "secrets", len(blobs))
-		return
+		return true
 	}
 	var router *route.Router
 	if err == nil {
@@ -75,12 +77,14 @@ func (k *Keeper) offer(blobs [][]byte) {
 	}
 	if err != nil {
 		k.reject(err)
-		return
+		return false
+	}
+	// Remembered first: a restart must not go back behind what was in force.
+	if err := k.remember(blobs); err != nil {
+		k.log.Warn("the table cannot be remembered for the next start", "err", err)
 	}
 	k.accept(router)
-	if err := k.remember(blobs); err != nil {
-		k.log.Warn("the table is in force but cannot be remembered for the next start", "err", err)
-	}
+	return false
 }
 
 // accept puts r in force, the newest table.
