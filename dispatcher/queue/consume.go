@@ -9,7 +9,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
 )
 
@@ -35,30 +34,13 @@ func (q *Queue) Events(ctx context.Context, gate func(context.Context) error, ha
 	q.consume(ctx, q.fanout, gate, func(msg jetstream.Msg) error {
 		events, err := decodeEvents(msg.Data())
 		if err != nil {
-			return err
+			return unreadable{msg.Data(), err}
 		}
-		claim := q.open.claim(msg)
+		claim := q.open.claim(msg, len(msg.Data()), func() { acknowledge(msg) })
 		defer claim.Done()
 		claim.Add(len(events))
 		for _, e := range events {
 			handle(event.Stored{Event: e, Claim: claim})
-		}
-		return nil
-	})
-}
-
-// Due hands every deferral that has come due to handle, until ctx is done.
-func (q *Queue) Due(ctx context.Context, gate func(context.Context) error, handle func(deliver.Deferral, *event.Claim)) {
-	q.consume(ctx, q.due, gate, func(msg jetstream.Msg) error {
-		ds, err := decodeDeferrals(msg.Data())
-		if err != nil {
-			return err
-		}
-		claim := q.open.claim(msg)
-		defer claim.Done()
-		claim.Add(len(ds))
-		for _, d := range ds {
-			handle(d, claim)
 		}
 		return nil
 	})
@@ -80,12 +62,18 @@ func (q *Queue) fetch(ctx context.Context, c jetstream.Consumer, handle func(jet
 	if err != nil {
 		return err
 	}
+	var failed error
 	for msg := range batch.Messages() {
-		if err := handle(msg); err != nil {
-			if err := q.setAside(msg, err); err != nil {
-				return err
-			}
+		err := handle(msg)
+		if u, ok := errors.AsType[unreadable](err); ok {
+			err = q.setAside(msg, u)
 		}
+		if err != nil {
+			failed = errors.Join(failed, err, msg.NakWithDelay(time.Second))
+		}
+	}
+	if failed != nil {
+		return failed
 	}
 	err = batch.Error()
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
@@ -94,17 +82,29 @@ func (q *Queue) fetch(ctx context.Context, c jetstream.Consumer, handle func(jet
 	return err
 }
 
-// setAside keeps a message that cannot be read where a person, or a later
-// version, finds it; asking for it again would not make it readable.
-func (q *Queue) setAside(msg jetstream.Msg, why error) error {
+// unreadable is the error of a handler that cannot read what is stored.
+type unreadable struct {
+	data []byte
+	why  error
+}
+
+func (u unreadable) Error() string { return u.why.Error() }
+
+// setAside keeps what cannot be read where a person, or a later version, finds
+// it; asking for it again would not make it readable.
+func (q *Queue) setAside(msg jetstream.Msg, u unreadable) error {
 	aside := nats.NewMsg(subjectUnreadable)
-	aside.Data = msg.Data()
-	if err := q.publishAll([]*nats.Msg{aside}); err != nil {
-		return err // it stays where it is, and comes again
+	aside.Data = u.data
+	if _, err := q.publishAll([]*nats.Msg{aside}); err != nil {
+		return err
 	}
-	q.opts.Log.Error("a stored message cannot be read and is set aside", "subject", subjectUnreadable, "bytes", len(msg.Data()), "err", why)
+	q.opts.Log.Error("a stored message cannot be read and is set aside", "subject", subjectUnreadable, "bytes", len(u.data), "err", u.why)
 	return msg.TermWithReason("unreadable")
 }
+
+// acknowledge settles msg. When the ack is lost the pack comes again, which
+// receivers recognise by its ids; waiting for an answer would cost every pack.
+func acknowledge(msg jetstream.Msg) { _ = msg.Ack() }
 
 // wait pauses for d or until ctx is done.
 func wait(ctx context.Context, d time.Duration) {
@@ -149,26 +149,26 @@ func (o *openSet) room(ctx context.Context) error {
 	}
 }
 
-func (o *openSet) claim(msg jetstream.Msg) *event.Claim {
+// claim makes the claim on msg, from which size bytes were read. settle is
+// called when all of it is settled.
+func (o *openSet) claim(msg jetstream.Msg, size int, settle func()) *event.Claim {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.msgs == nil {
 		o.msgs = map[jetstream.Msg]time.Time{}
 	}
 	o.msgs[msg] = time.Now()
-	o.bytes += len(msg.Data())
+	o.bytes += size
 	return event.NewClaim(func() {
 		o.mu.Lock()
 		delete(o.msgs, msg)
-		o.bytes -= len(msg.Data())
+		o.bytes -= size
 		if o.settled != nil {
 			close(o.settled)
 			o.settled = nil
 		}
 		o.mu.Unlock()
-		// When the ack is lost the pack comes again, which receivers
-		// recognise by its ids; waiting for an answer would cost every pack.
-		_ = msg.Ack()
+		settle()
 	})
 }
 

@@ -68,7 +68,7 @@ func (q *Queue) measure(ctx context.Context) error {
 
 func (q *Queue) used(ctx context.Context) (int64, error) {
 	var sum uint64
-	for _, s := range []jetstream.Stream{q.events, q.deferred, q.dead} {
+	for _, s := range []jetstream.Stream{q.events, q.parked, q.deferred, q.dead} {
 		st, err := s.Info(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("measuring the store: %w", err)
@@ -128,41 +128,6 @@ func (q *Queue) recall(ctx context.Context) error {
 			q.seen.add(e.Key(), time.Now())
 		}
 	})
-}
-
-// Owed counts what the store keeps for each route: deferred deliveries and dead letters.
-func (q *Queue) Owed(ctx context.Context) (deferred, dead map[string]int, err error) {
-	deferred, dead = map[string]int{}, map[string]int{}
-	state, err := q.deferred.Info(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("counting deferred deliveries: %w", err)
-	}
-	// A work queue has no second consumer, so this asks for one message after the other.
-	for seq := state.State.FirstSeq; seq <= state.State.LastSeq; seq++ {
-		msg, err := q.deferred.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subjectDeferred))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("counting deferred deliveries: %w", err)
-		}
-		seq = msg.Sequence
-		ds, err := decodeDeferrals(msg.Data)
-		if err != nil {
-			continue // the consumer will meet it too, and say so
-		}
-		for _, d := range ds {
-			deferred[d.Route]++
-		}
-	}
-	info, err := q.dead.Info(ctx, jetstream.WithSubjectFilter(subjectDead+">"))
-	if err != nil {
-		return nil, nil, fmt.Errorf("counting dead letters: %w", err)
-	}
-	for subject, n := range info.State.Subjects {
-		dead[routeOfDead(subject)] = int(n)
-	}
-	return deferred, dead, nil
 }
 
 // scan hands what s holds at this moment to visit.

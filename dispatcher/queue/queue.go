@@ -14,7 +14,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -22,11 +21,13 @@ import (
 
 const (
 	streamEvents   = "POSTRIDER_EVENTS"
+	streamParked   = "POSTRIDER_PARKED"
 	streamDeferred = "POSTRIDER_DEFERRED"
 	streamDead     = "POSTRIDER_DEAD"
 
 	subjectEvents   = "postrider.events"
 	subjectDeferred = "postrider.deferred.>"
+	subjectParked   = "postrider.parked"
 	subjectAt       = "postrider.deferred.at." // and a unique token: a schedule replaces another of its subject
 	subjectDue      = "postrider.deferred.due"
 	subjectDead     = "postrider.dead." // and the route
@@ -68,8 +69,8 @@ type Queue struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 
-	events, deferred, dead jetstream.Stream
-	fanout, due            jetstream.Consumer
+	events, parked, deferred, dead jetstream.Stream
+	fanout, due                    jetstream.Consumer
 
 	appends, deferrals, burials *committer
 
@@ -121,14 +122,21 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("opening the stream of events: %w", err)
 	}
-	// A stream with schedules cannot refuse what is new, and must not discard
-	// what is old, so it has no limit: ingest stops in time instead (see measure).
+	// What is deferred must not be discarded, and a stream with schedules cannot
+	// refuse what is new, so these two have no limit: ingest stops in time
+	// instead (see measure).
+	q.parked, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: streamParked, Subjects: []string{subjectParked}, AllowDirect: true,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the stream of parked deliveries: %w", err)
+	}
 	q.deferred, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: streamDeferred, Subjects: []string{subjectAt + "*", subjectDue},
 		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowDirect: true,
 	})
 	if err != nil {
-		return fmt.Errorf("opening the stream of deferred deliveries: %w", err)
+		return fmt.Errorf("opening the stream of due times: %w", err)
 	}
 	q.dead, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: streamDead, Subjects: []string{subjectDead + ">", subjectUnreadable},
@@ -199,53 +207,8 @@ func (q *Queue) flushEvents(records []record) error {
 	}
 	msg := nats.NewMsg(subjectEvents)
 	msg.Data = pack
-	return q.publishAll([]*nats.Msg{msg})
-}
-
-// Defer implements [deliver.Backlog].
-func (q *Queue) Defer(_ context.Context, ds ...deliver.Deferral) error {
-	records := make([]record, len(ds))
-	now := time.Now()
-	for i, d := range ds {
-		records[i] = record{body: appendDeferral(nil, d), due: slot(now, d.Due)}
-	}
-	return q.deferrals.commit(records...)
-}
-
-// slot rounds due up, so that deliveries that come due together share one
-// stored message and one timer: to the largest power of two times 100 ms that
-// is no more than a 25th of the delay. Only few widths, so that slots coincide.
-func slot(now, due time.Time) time.Time {
-	width := 100 * time.Millisecond
-	for 2*width <= min(due.Sub(now)/25, time.Minute) {
-		width *= 2
-	}
-	return due.Truncate(width).Add(width)
-}
-
-// flushDeferrals stores one scheduled message per slot and maxPack.
-func (q *Queue) flushDeferrals(records []record) error {
-	bySlot := map[time.Time][]byte{}
-	var msgs []*nats.Msg
-	seal := func(due time.Time) {
-		msg := nats.NewMsg(subjectAt + nuid.Next())
-		// jetstream.WithScheduleAt would cut the time to whole seconds.
-		msg.Header.Set("Nats-Schedule", "@at "+due.UTC().Format(time.RFC3339Nano))
-		msg.Header.Set("Nats-Schedule-Target", subjectDue)
-		msg.Data = bySlot[due]
-		delete(bySlot, due)
-		msgs = append(msgs, msg)
-	}
-	for _, r := range records {
-		bySlot[r.due] = append(bySlot[r.due], r.body...)
-		if len(bySlot[r.due]) >= maxPack {
-			seal(r.due)
-		}
-	}
-	for due := range bySlot {
-		seal(due)
-	}
-	return q.publishAll(msgs)
+	_, err := q.publishAll([]*nats.Msg{msg})
+	return err
 }
 
 // Bury implements [deliver.Backlog].
@@ -270,15 +233,16 @@ func (q *Queue) flushDead(records []record) error {
 		msg.Data = r.body
 		msgs[i] = msg
 	}
-	return q.publishAll(msgs)
+	_, err := q.publishAll(msgs)
+	return err
 }
 
-// publishAll returns nil once JetStream has acknowledged every message. After
-// an error that is not [event.ErrFull] the queue is unhealthy until a later
+// publishAll returns once JetStream has acknowledged every message, with the
+// sequences that they got. After an error that is not [event.ErrFull] the queue is unhealthy until a later
 // append succeeds: a server that could not write to its disk goes on failing,
 // or does not answer at all.
-func (q *Queue) publishAll(msgs []*nats.Msg) error {
-	err := q.publishEach(msgs)
+func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
+	sequences, err := q.publishEach(msgs)
 	switch {
 	case err == nil:
 		if q.broken.Load() != nil {
@@ -288,32 +252,34 @@ func (q *Queue) publishAll(msgs []*nats.Msg) error {
 		text := err.Error()
 		q.broken.Store(&text)
 	}
-	return err
+	return sequences, err
 }
 
-func (q *Queue) publishEach(msgs []*nats.Msg) error {
+func (q *Queue) publishEach(msgs []*nats.Msg) ([]uint64, error) {
 	acks := make([]jetstream.PubAckFuture, 0, len(msgs))
 	for _, msg := range msgs {
 		ack, err := q.js.PublishMsgAsync(msg, jetstream.WithStallWait(publishTimeout))
 		if err != nil {
-			return fmt.Errorf("storing: %w", err)
+			return nil, fmt.Errorf("storing: %w", err)
 		}
 		acks = append(acks, ack)
 	}
 	// Each answer renews the patience: a large batch on a slow disk is no failure.
 	timeout := time.NewTimer(publishTimeout)
 	defer timeout.Stop()
-	for _, ack := range acks {
+	sequences := make([]uint64, len(acks))
+	for i, ack := range acks {
 		timeout.Reset(publishTimeout)
 		select {
-		case <-ack.Ok():
+		case ok := <-ack.Ok():
+			sequences[i] = ok.Sequence
 		case err := <-ack.Err():
-			return fmt.Errorf("storing: %w", classify(err))
+			return nil, fmt.Errorf("storing: %w", classify(err))
 		case <-timeout.C:
-			return fmt.Errorf("storing: no answer within %s", publishTimeout)
+			return nil, fmt.Errorf("storing: no answer within %s", publishTimeout)
 		}
 	}
-	return nil
+	return sequences, nil
 }
 
 const (

@@ -241,6 +241,39 @@ func TestADeferralComesBackWhenDueAlsoAfterARestart(t *testing.T) {
 	})
 }
 
+func TestAParkedPackWithoutAScheduleIsSweptAtTheStart(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	e := anEvent("1")
+	if err := s.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := queue.AppendDeferral(nil, deliver.Deferral{Route: "cms/left", Event: &e})
+	if _, err := js.Publish(t.Context(), "postrider.parked", left); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		deferred, _, err := s.Owed(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]int{"cms/a": 1}, deferred); diff != "" {
+			t.Error("(-want +got)\n" + diff)
+		}
+	}
+	parked, err := js.Stream(t.Context(), "POSTRIDER_PARKED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := parked.CachedInfo().State.Msgs; n != 1 {
+		t.Errorf("%d packs are parked, want 1", n)
+	}
+}
+
 func TestDeadLettersAreCountedByRoute(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
