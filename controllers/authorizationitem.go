@@ -28,7 +28,7 @@ func (r *itemReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 
 func (r *itemReconciler) setup(mgr manager.Manager, asked *asks) error {
 	return builder.ControllerManagedBy(mgr).Named("authorizationitem").
-		For(&v1alpha1.AuthorizationItem{}, builder.WithPredicates(specChanged)).
+		For(&v1alpha1.AuthorizationItem{}). // whatever changed: what others do to a status is undone
 		WatchesRawSource(asked.source()).
 		WithOptions(controllerOptions(1)).
 		Complete(r)

@@ -99,7 +99,7 @@ func (d *dispatcher) load(ctx context.Context) {
 func (d *dispatcher) answer(since uint64) (r outcome.Report, silent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r = outcome.Report{Instance: "dispatcher-0", Digest: d.digest, TableError: d.fault, Revision: d.revision}
+	r = outcome.Report{Instance: "dispatcher-0", Counted: true, Digest: d.digest, TableError: d.fault, Revision: d.revision}
 	for id, s := range d.summaries {
 		if d.since[id] > since {
 			r.Summaries = append(r.Summaries, s)

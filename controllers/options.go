@@ -43,9 +43,11 @@ type Options struct {
 
 // Defaults of what the flags leave open.
 const (
-	DefaultActivityInterval = time.Minute
-	// DefaultGrace is longer than a dispatcher takes to restart.
-	DefaultGrace         = 10 * time.Second
+	// DefaultActivityInterval keeps thousands of busy Webhooks from being
+	// thousands of writes a minute.
+	DefaultActivityInterval = 5 * time.Minute
+	// DefaultGrace is longer than a pod of a dispatcher takes to be replaced.
+	DefaultGrace         = 30 * time.Second
 	DefaultAdminPortName = "admin"
 )
 

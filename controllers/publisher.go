@@ -31,15 +31,11 @@ func newPublisher(c client.Client, namespace string) *publisher {
 
 // +kubebuilder:rbac:groups="",namespace=postrider-system,resources=secrets,verbs=create;update;delete
 
-// publish makes the Secrets carry t, and returns how many it had to write. A
+// publish makes the Secrets carry the shards, and returns how many it had to write. A
 // dispatcher takes a set of shards when all agree on their number, so when that
 // changes, it goes on with the table that it has until the last one is written
 // or removed.
-func (p *publisher) publish(ctx context.Context, t route.Table) (written int, err error) {
-	shards, err := route.Encode(t)
-	if err != nil {
-		return 0, err
-	}
+func (p *publisher) publish(ctx context.Context, shards []route.Shard) (written int, err error) {
 	for _, s := range slices.Backward(shards) {
 		changed, err := p.write(ctx, route.SecretName(s.Index), s.Data)
 		if err != nil {

@@ -46,24 +46,48 @@ func (r *tableReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.R
 		return ctrl.Result{}, fmt.Errorf("loading what the table is made of: %w", err)
 	}
 	result := compile.Compile(snapshot)
-	router, err := route.Build(result.Table)
+	r.ledger.enter(result) // first: what is wrong with an object is told whatever becomes of the table
+	held := versions(result.Webhooks)
+	shards, router, err := pack(result.Table)
 	if err != nil {
-		// A table that does not build must never reach a dispatcher, and
-		// trying again will not help: this is our bug, not the user's.
-		return ctrl.Result{}, reconcile.TerminalError(fmt.Errorf("the compiled table does not build: %w", err))
+		r.tracker.PublishFailed(held, err)
+		return ctrl.Result{}, reconcile.TerminalError(err) // trying again will not help before something changes
 	}
 	// Before it is published, so that no dispatcher can confirm a table that
 	// nobody knows of.
-	r.tracker.Published(router.Digest(), versions(result.Webhooks))
-	r.ledger.enter(result)
-	written, err := r.publisher.publish(ctx, result.Table)
+	r.tracker.Published(router.Digest(), held)
+	written, err := r.publisher.publish(ctx, shards)
 	if err != nil {
+		r.tracker.PublishFailed(held, err)
 		return ctrl.Result{}, fmt.Errorf("publishing the table: %w", err)
 	}
+	r.tracker.PublishSucceeded()
 	if written > 0 {
 		log.FromContext(ctx).Info("the table is published", "digest", router.Digest(), "routes", router.Len(), "shards", written)
 	}
 	return ctrl.Result{}, nil
+}
+
+// pack makes of t what is published, and of that, as a dispatcher will, the
+// router: so a table that was published is a table that loads.
+func pack(t route.Table) ([]route.Shard, *route.Router, error) {
+	shards, err := route.Encode(t)
+	if err != nil {
+		return nil, nil, err // says what to do
+	}
+	blobs := make([][]byte, len(shards))
+	for i, s := range shards {
+		blobs[i] = s.Data
+	}
+	read, err := route.Decode(blobs)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the compiled table cannot be read again: %w", err)
+	}
+	router, err := route.Build(read)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the compiled table does not build: %w", err)
+	}
+	return shards, router, nil
 }
 
 // load takes a snapshot. The objects are those of the cache: compiling only reads them.

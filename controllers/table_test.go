@@ -1,15 +1,20 @@
 package controllers_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -132,11 +137,11 @@ func TestATableThatOutgrowsOneSecretIsSpread(t *testing.T) {
 	ns := namespace(t)
 	apply(t, ns, fmt.Sprintf(plain, "small"))
 	becomes(t, ns, "small", "Ready=True/Ready")
-	const large = 16 // Webhooks of 128 KiB each, compressed to half that
+	const large = 150 // Webhooks of 15 KiB each, compressed to half that
 	for i := range large {
 		var headers strings.Builder
-		for h := range 32 {
-			fmt.Fprintf(&headers, "{name: X-%d, value: %q},", h, noise(4096))
+		for h := range 4 {
+			fmt.Fprintf(&headers, "{name: X-%d, value: %q},", h, noise(3840))
 		}
 		apply(t, ns, fmt.Sprintf(`
 kind: Webhook
@@ -177,4 +182,69 @@ func shards(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(list.Items)
+}
+
+func TestATableThatCannotBeWrittenIsToldAndWrittenLater(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, fmt.Sprintf(plain, "before"))
+	becomes(t, ns, "before", "Ready=True/Ready")
+
+	var role rbacv1.Role
+	name := client.ObjectKey{Namespace: systemNamespace, Name: "postrider-manager"}
+	if err := api.Get(t.Context(), name, &role); err != nil {
+		t.Fatal(err)
+	}
+	rules := role.Rules
+	role.Rules = slices.DeleteFunc(slices.Clone(rules), func(r rbacv1.PolicyRule) bool { return slices.Contains(r.Resources, "secrets") })
+	if len(role.Rules) == len(rules) {
+		t.Fatal("the role has no rule about Secrets")
+	}
+	if err := api.Update(t.Context(), &role); err != nil {
+		t.Fatal(err)
+	}
+	restore := sync.OnceFunc(func() {
+		role.Rules = rules
+		if err := api.Update(context.WithoutCancel(t.Context()), &role); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(restore)
+
+	until(t, func() error { // the API server may take a moment to forget the right
+		bad := strings.Replace(fmt.Sprintf(plain, "new"), `["item:*"]`, fmt.Sprintf("[%q]", noise(8)), 1)
+		apply(t, ns, bad)
+		if got := conditions(get(t, ns, "new").Status.Conditions); !strings.Contains(got, "Programmed=False/PublishFailed") {
+			return errors.New(got)
+		}
+		return nil
+	})
+	apply(t, ns, `
+kind: Webhook
+metadata: {name: wrong}
+spec: {type: EventHandler, events: ["*"], condition: "1 +", endpoint: {url: "https://a.example/"}}`)
+	w := becomes(t, ns, "wrong", "Accepted=False/InvalidCondition", "Programmed=False/PublishFailed", "Ready=False/InvalidCondition")
+	if m := meta.FindStatusCondition(w.Status.Conditions, v1alpha1.ConditionProgrammed).Message; !strings.Contains(m, "forbidden") {
+		t.Errorf("the message is %q", m)
+	}
+	becomes(t, ns, "before", "Ready=True/Ready") // it is in force as it was
+
+	restore()
+	becomes(t, ns, "new", "Ready=True/Ready")
+	becomes(t, ns, "wrong", "Programmed=True/Programmed")
+}
+
+func TestASecretThatIsNotTextStopsNobody(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, `
+kind: Secret
+metadata: {name: binary}
+data: {value: /v8=}
+---
+kind: Webhook
+metadata: {name: binary}
+spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/", headers: [{name: X-Key, valueFrom: {secretKeyRef: {name: binary}}}]}}
+---
+`+fmt.Sprintf(plain, "neighbour"))
+	becomes(t, ns, "binary", "ResolvedRefs=False/SecretInvalid", "Programmed=True/Programmed")
+	becomes(t, ns, "neighbour", "Ready=True/Ready")
 }

@@ -30,6 +30,15 @@ type webhookReconciler struct {
 	now      func() time.Time
 
 	written sync.Map // types.NamespacedName to time.Time: when the status was last written
+	carried sync.Map // types.NamespacedName to carried
+}
+
+// carried are the failures in a row of a Webhook that are older than the
+// dispatchers that started at a time.
+type carried struct {
+	uid      types.UID
+	started  time.Time
+	failures int32
 }
 
 // +kubebuilder:rbac:groups=postrider.dev,resources=webhooks/status;authorizationitems/status;webhookpolicies/status,verbs=patch
@@ -39,6 +48,7 @@ func (r *webhookReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	var w v1alpha1.Webhook
 	if err := r.client.Get(ctx, req.NamespacedName, &w); err != nil {
 		r.written.Delete(req.NamespacedName)
+		r.carried.Delete(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	verdict, ok := r.ledger.read().webhooks[req.NamespacedName]
@@ -48,7 +58,7 @@ func (r *webhookReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	facts := r.tracker.Facts(req.String(), rollout.Version{UID: string(w.UID), Generation: w.Generation})
 
 	now := r.now()
-	next := status.ForWebhook(&w, verdict, facts, now)
+	next := status.ForWebhook(&w, verdict, facts, r.carry(&w, facts.Started), now)
 	wait, changed := status.Patience(w.Status, next, r.interval)
 	if !changed {
 		return ctrl.Result{}, nil
@@ -65,6 +75,19 @@ func (r *webhookReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	return ctrl.Result{}, nil
 }
 
+// carry returns what [status.Carried] said when the dispatchers that started at
+// that time were first heard of: later, the status counts what they know too.
+func (r *webhookReconciler) carry(w *v1alpha1.Webhook, started time.Time) int32 {
+	name := client.ObjectKeyFromObject(w)
+	known, _ := r.carried.Load(name)
+	c, ok := known.(carried)
+	if !ok || c.uid != w.UID || !c.started.Equal(started) {
+		c = carried{w.UID, started, status.Carried(w.Status, started)}
+		r.carried.Store(name, c)
+	}
+	return c.failures
+}
+
 // lastWrite returns the zero time when there was none since the start.
 func (r *webhookReconciler) lastWrite(name types.NamespacedName) time.Time {
 	t, _ := r.written.Load(name)
@@ -74,7 +97,7 @@ func (r *webhookReconciler) lastWrite(name types.NamespacedName) time.Time {
 
 func (r *webhookReconciler) setup(mgr manager.Manager, asked *asks) error {
 	return builder.ControllerManagedBy(mgr).Named("webhook").
-		For(&v1alpha1.Webhook{}, builder.WithPredicates(specChanged)).
+		For(&v1alpha1.Webhook{}). // whatever changed: what others do to a status is undone
 		WatchesRawSource(asked.source()).
 		WithOptions(controllerOptions(statusWorkers)).
 		Complete(r)

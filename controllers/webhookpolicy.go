@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/controllers/compile"
 )
 
 // The label of everything that the manager creates.
@@ -47,10 +51,28 @@ func (r *policyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctr
 	if err := r.client.Get(ctx, req.NamespacedName, &o); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if err := r.ensureKey(ctx, &o); err != nil {
-		return ctrl.Result{}, fmt.Errorf("creating the signing Secret: %w", err)
+	verdict := r.ledger.read().policies[req.NamespacedName]
+	err := r.ensureKey(ctx, &o)
+	if err != nil {
+		verdict = withoutKey(verdict, err)
+		err = fmt.Errorf("creating the signing Secret: %w", err)
 	}
-	return ctrl.Result{}, r.write(ctx, &o, &o.Status, r.ledger.read().policies[req.NamespacedName])
+	return ctrl.Result{}, errors.Join(err, r.write(ctx, &o, &o.Status, verdict))
+}
+
+// maxCause bounds what is repeated of an error in a status, in bytes.
+const maxCause = 512
+
+// withoutKey is v with the reason why the Secret that it misses is not there.
+func withoutKey(v compile.Verdict, cause error) compile.Verdict {
+	text := cause.Error()
+	v.Faults = slices.Clone(v.Faults)
+	for i := range v.Faults {
+		if f := &v.Faults[i]; f.Reason == v1alpha1.ReasonSecretNotFound {
+			f.Detail = "the manager cannot create the Secret, and tries again: " + text[:min(len(text), maxCause)]
+		}
+	}
+	return v
 }
 
 // ensureKey creates the signing Secret with a fresh key if the policy asks for
@@ -69,19 +91,30 @@ func (r *policyReconciler) ensureKey(ctx context.Context, o *v1alpha1.WebhookPol
 	if _, err := rand.Read(key); err != nil {
 		return err
 	}
+	text := "whsec_" + base64.StdEncoding.EncodeToString(key)
 	err := r.live.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, Labels: map[string]string{managedByLabel: managedBy}},
-		StringData: map[string]string{v1alpha1.SigningSecretKey: "whsec_" + base64.StdEncoding.EncodeToString(key)},
+		StringData: map[string]string{v1alpha1.SigningSecretKey: text},
 	})
-	if apierrors.IsAlreadyExists(err) {
-		return nil // the cache has yet to hear of it
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err): // the cache has yet to hear of it
+		return nil
+	case quotes(err, text):
+		return errors.New("it is refused, with an answer that quotes the key")
 	}
 	return err
 }
 
+// quotes reports whether the text of err holds the key, as it is or as the API
+// server has it: whoever admits objects may answer what it wants.
+func quotes(err error, key string) bool {
+	return strings.Contains(err.Error(), strings.TrimPrefix(key, "whsec_")) ||
+		strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte(key)))
+}
+
 func (r *policyReconciler) setup(mgr manager.Manager, asked *asks) error {
 	return builder.ControllerManagedBy(mgr).Named("webhookpolicy").
-		For(&v1alpha1.WebhookPolicy{}, builder.WithPredicates(specChanged)).
+		For(&v1alpha1.WebhookPolicy{}). // whatever changed: what others do to a status is undone
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.policiesOf)).
 		WatchesRawSource(asked.source()).
 		WithOptions(controllerOptions(1)).

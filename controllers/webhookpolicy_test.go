@@ -2,10 +2,15 @@ package controllers_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/postrider/postrider/api/v1alpha1"
@@ -119,5 +124,80 @@ spec: {signing: {type: StandardWebhooks, secretRef: {name: signing}, generate: t
 	}
 	if len(secret.Data) != 1 || string(secret.Data["other"]) != "mine" {
 		t.Error("it was changed")
+	}
+}
+
+func TestAKeyThatCannotBeCreatedIsTold(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, `
+kind: WebhookPolicy
+metadata: {name: p}
+spec: {signing: {type: StandardWebhooks, secretRef: {name: signing}}}`)
+	const missing = "Accepted=True/Accepted ResolvedRefs=False/SecretNotFound Ready=False/SecretNotFound"
+	policyBecomes(t, ns, "p", missing)
+
+	// In a namespace that is on its way out, nothing can be created any more.
+	if err := api.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns}}); err != nil {
+		t.Fatal(err)
+	}
+	var o v1alpha1.WebhookPolicy
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "p"}, &o); err != nil {
+		t.Fatal(err)
+	}
+	o.Spec.Signing.Generate = true
+	if err := api.Update(t.Context(), &o); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() error {
+		p := policyBecomes(t, ns, "p", missing)
+		c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionResolvedRefs)
+		if p.Status.ObservedGeneration != p.Generation || !strings.Contains(c.Message, "being terminated") || len(c.Message) > 1024 {
+			return errors.New(c.Message)
+		}
+		return nil
+	})
+}
+
+func TestAStatusThatSomebodyElseChangesIsRepairedOnce(t *testing.T) {
+	ns := namespace(t)
+	apply(t, ns, fmt.Sprintf(plain, "orders")+`
+---
+kind: WebhookPolicy
+metadata: {name: p}
+spec: {}
+---
+kind: AuthorizationItem
+metadata: {name: i}
+spec: {type: Bearer, bearer: {secretKeyRef: {name: none}}}`)
+	const missing = "Accepted=True/Accepted ResolvedRefs=False/SecretNotFound Ready=False/SecretNotFound"
+	becomes(t, ns, "orders", "Ready=True/Ready")
+	policyBecomes(t, ns, "p", ready)
+	itemBecomes(t, ns, "i", missing)
+
+	name := func(n string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: ns, Name: n} }
+	objects := []client.Object{&v1alpha1.Webhook{ObjectMeta: name("orders")}, &v1alpha1.WebhookPolicy{ObjectMeta: name("p")}, &v1alpha1.AuthorizationItem{ObjectMeta: name("i")}}
+	for _, o := range objects {
+		if err := api.Status().Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"status":{"conditions":null}}`))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	becomes(t, ns, "orders", "Ready=True/Ready")
+	policyBecomes(t, ns, "p", ready)
+	itemBecomes(t, ns, "i", missing)
+
+	versions := func() (all []string) {
+		for _, o := range objects {
+			if err := api.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, o.GetResourceVersion())
+		}
+		return all
+	}
+	before := versions()
+	apply(t, ns, fmt.Sprintf(plain, "later")) // by when that is through, so would be a second write
+	becomes(t, ns, "later", "Ready=True/Ready")
+	if diff := cmp.Diff(before, versions()); diff != "" {
+		t.Errorf("statuses were written without need (-before +after)\n%s", diff)
 	}
 }

@@ -64,6 +64,9 @@ const (
 	ReasonPending = "Pending"
 	// ReasonProgrammed is why Programmed is True.
 	ReasonProgrammed = "Programmed"
+	// ReasonPublishFailed says that the manager could not publish the table, so
+	// that no dispatcher has this generation. The message says why.
+	ReasonPublishFailed = "PublishFailed"
 	// ReasonTableRejected says that a dispatcher refused the newest table.
 	ReasonTableRejected = "TableRejected"
 	// ReasonDispatcherUnreachable says that a dispatcher has been silent, or

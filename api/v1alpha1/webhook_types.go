@@ -133,6 +133,8 @@ type Endpoint struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="spec.endpoint.url must be an absolute address that begins with https:// or http://, such as https://receiver.example.com/hooks"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^/?#]*//[^/?#]*:0*(0|6553[6-9]|655[4-9][0-9]|65[6-9][0-9]{2}|6[6-9][0-9]{3}|[7-9][0-9]{4}|[1-9][0-9]{5,})([/?#]|$)')",message="spec.endpoint.url must have a port from 1 to 65535, or none"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[\\\\s]')",message="spec.endpoint.url must not hold white space: remove it, or write %20"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('#')",message="spec.endpoint.url must not have a fragment, which is never sent: remove what follows '#'"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^[^/?#]*//[^/?#]*@')",message="spec.endpoint.url must not hold a user name or password: put them into an AuthorizationItem and name it in spec.authorizationRef"
 	URL string `json:"url,omitempty"`

@@ -43,10 +43,13 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}
 }
 
-func TestTheNamespaceHasADefault(t *testing.T) {
+func TestWhatIsLeftOutHasADefault(t *testing.T) {
 	s, err := parse([]string{"--dispatcher-service=dispatcher"}, environment(), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.options.ActivityInterval != 5*time.Minute || s.options.Grace != 30*time.Second {
+		t.Errorf("the interval is %s, the grace %s", s.options.ActivityInterval, s.options.Grace)
 	}
 	if got := s.options.DispatcherService.String(); got != "postrider-system/dispatcher" {
 		t.Errorf("the service is %s", got)

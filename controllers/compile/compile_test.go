@@ -3,8 +3,10 @@ package compile_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -83,6 +85,9 @@ func FuzzEveryTableBuilds(f *testing.F) {
 		if _, err := route.Build(r.Table); err != nil {
 			t.Fatalf("the table does not build: %v", err)
 		}
+		if utf8.ValidString(text) && digestOf(t, r.Table) != route.Digest(r.Table) {
+			t.Error("a dispatcher reads another table than was compiled")
+		}
 		if len(r.Table.Routes) != len(s.Webhooks) {
 			t.Fatalf("%d Webhooks became %d routes", len(s.Webhooks), len(r.Table.Routes))
 		}
@@ -123,6 +128,89 @@ func TestAWebhookWithMoreHeadersThanARequestCarriesIsRefused(t *testing.T) {
 	if _, err := route.Build(r.Table); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWhatIsNotTextNeverReachesTheTable(t *testing.T) {
+	s := odd("a", 0, nil)
+	w := &s.Webhooks[0]
+	w.Spec.Condition, w.Spec.Endpoint.Headers = "", []v1alpha1.Header{{Name: "X-Team", Value: "\xff"}}
+	r := compile.Compile(s)
+	f := r.Webhooks[types.NamespacedName{Namespace: "shop", Name: w.Name}].Fault(v1alpha1.ConditionAccepted)
+	if f == nil || f.Reason != v1alpha1.ReasonInvalidHeader {
+		t.Errorf("the fault is %v", f)
+	}
+}
+
+func TestTheHeadersAndCredentialsOfAWebhookHaveALimitTogether(t *testing.T) {
+	inline := func(n int) []v1alpha1.Header {
+		list := make([]v1alpha1.Header, n)
+		for i := range list {
+			list[i] = v1alpha1.Header{Name: fmt.Sprint("X-", i), Value: strings.Repeat("v", 4096)}
+		}
+		return list
+	}
+	fromSecret := v1alpha1.Header{Name: "X-Key", ValueFrom: &v1alpha1.HeaderValueSource{SecretKeyRef: v1alpha1.SecretKeyReference{Name: "odd"}}}
+	item := &v1alpha1.LocalReference{Name: "odd"}
+	for name, tt := range map[string]struct {
+		headers           []v1alpha1.Header
+		item              *v1alpha1.LocalReference
+		condition, reason string
+	}{
+		"as much as fits":                 {inline(4), nil, "", ""},
+		"values in the spec":              {inline(5), nil, v1alpha1.ConditionAccepted, v1alpha1.ReasonInvalidHeader},
+		"values in the spec and a Secret": {append(inline(4), fromSecret), nil, v1alpha1.ConditionResolvedRefs, v1alpha1.ReasonSecretInvalid},
+		"values and a credential":         {inline(4), item, v1alpha1.ConditionResolvedRefs, v1alpha1.ReasonSecretInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := odd("token", 1, []byte(strings.Repeat("s", 4096)))
+			w := &s.Webhooks[0]
+			w.Spec.Condition, w.Spec.Endpoint.Headers, w.Spec.AuthorizationRef = "", tt.headers, tt.item
+			r := compile.Compile(s)
+			v := r.Webhooks[types.NamespacedName{Namespace: "shop", Name: w.Name}]
+			if tt.reason == "" {
+				if len(v.Faults) > 0 {
+					t.Errorf("the faults are %v", v.Faults)
+				}
+				return
+			}
+			if f := v.Fault(tt.condition); f == nil || f.Reason != tt.reason || !strings.Contains(f.Detail, "16384") {
+				t.Errorf("the faults are %v", v.Faults)
+			}
+		})
+	}
+}
+
+func TestNothingIsGivenUpWhileAPolicyIsBeingReplaced(t *testing.T) {
+	s := odd("a", 5, nil)
+	w := &s.Webhooks[0]
+	w.Spec.Condition, w.Spec.PolicyRef = "", &v1alpha1.LocalReference{Name: "gone"}
+	for _, rt := range compile.Compile(s).Table.Routes {
+		if rt.ID == "shop/"+w.Name && (rt.Hold != v1alpha1.ReasonRefNotFound || rt.Retry.MaxAge != 168*time.Hour) {
+			t.Errorf("it is held for %s and waits for %s", rt.Hold, rt.Retry.MaxAge)
+		}
+	}
+}
+
+// digestOf builds what a dispatcher would read of the table.
+func digestOf(t *testing.T, table route.Table) string {
+	t.Helper()
+	shards, err := route.Encode(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs := make([][]byte, len(shards))
+	for i, s := range shards {
+		blobs[i] = s.Data
+	}
+	read, err := route.Decode(blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := route.Build(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return router.Digest()
 }
 
 // BenchmarkCompile compiles and builds 10,000 Webhooks that share a policy, an

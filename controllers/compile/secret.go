@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -50,6 +51,10 @@ func (c *compiler) read(v *Verdict, k secretKey) (route.Secret, bool) {
 	value := strings.TrimRight(string(raw), "\r\n")
 	if len(value) > maxSecretValue {
 		v.unresolved(v1alpha1.ReasonSecretInvalid, k.path, fmt.Sprintf("key %q of Secret %q has %d bytes, the limit is %d", k.key, k.name, len(value), maxSecretValue))
+		return "", false
+	}
+	if !utf8.ValidString(value) { // the table is JSON, which would change it
+		v.unresolved(v1alpha1.ReasonSecretInvalid, k.path, fmt.Sprintf("key %q of Secret %q is not UTF-8 text; put text there, binary values as base64", k.key, k.name))
 		return "", false
 	}
 	return route.Secret(value), true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,8 +13,14 @@ import (
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
-// maxHeaders is what the CRD promises too.
-const maxHeaders = 32
+const (
+	// maxHeaders is what the CRD promises too.
+	maxHeaders = 32
+	// maxWeight bounds what the header values and credentials of one route have
+	// together, in bytes: more than that receivers refuse, and a table of many
+	// such routes would outgrow the memory of those who hold it.
+	maxWeight = 16 << 10
+)
 
 // webhook makes the route of o. What is wrong with o holds the route: a spec
 // that makes no sense selects nothing, a reference that does not resolve lets
@@ -30,6 +37,7 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	c.checkSpec(&v, &rt, &o.Spec)
 	rt.Headers = c.headers(&v, o)
 	rt.Authorization = c.resolveItem(&v, o)
+	checkWeight(&v, &rt, o)
 
 	t := c.resolvePolicy(&v, o)
 	rt.Signing, rt.Timeout, rt.Retry, rt.Concurrency = t.signing, t.timeout, t.retry, t.concurrency
@@ -114,8 +122,8 @@ func (c *compiler) headers(v *Verdict, o *v1alpha1.Webhook) []route.Header {
 			ok = false
 		case h.ValueFrom != nil:
 			value, ok = c.headerValue(v, refTo(o.Namespace, h.ValueFrom.SecretKeyRef, keyOfHeader, at+".valueFrom.secretKeyRef"))
-		case !httpguts.ValidHeaderFieldValue(h.Value):
-			v.reject(v1alpha1.ReasonInvalidHeader, at, "the value holds line breaks or control characters; remove them")
+		case !httpguts.ValidHeaderFieldValue(h.Value) || !utf8.ValidString(h.Value):
+			v.reject(v1alpha1.ReasonInvalidHeader, at, "the value holds line breaks or control characters, or is not UTF-8; remove them")
 			ok = false
 		}
 		if ok {
@@ -135,6 +143,40 @@ func (c *compiler) headerValue(v *Verdict, k secretKey) (route.Secret, bool) {
 	return value, ok
 }
 
+// checkWeight holds a route that is too heavy against the spec when the values
+// in it are already, and against what it refers to otherwise.
+func checkWeight(v *Verdict, rt *route.Route, o *v1alpha1.Webhook) {
+	const path = "spec.endpoint.headers"
+	inline, all := 0, credentials(rt.Authorization)
+	for _, h := range o.Spec.Endpoint.Headers {
+		inline += len(h.Value)
+	}
+	for _, h := range rt.Headers {
+		all += len(h.Value.Reveal())
+	}
+	switch {
+	case inline > maxWeight:
+		v.reject(v1alpha1.ReasonInvalidHeader, path, fmt.Sprintf("the values have %d bytes together, the limit is %d; shorten them", inline, maxWeight))
+	case all > maxWeight:
+		v.unresolved(v1alpha1.ReasonSecretInvalid, path, fmt.Sprintf("the values and the credentials have %d bytes together, the limit is %d; shorten what the Secrets hold", all, maxWeight))
+	}
+}
+
+// credentials is the size of a's credentials, in bytes.
+func credentials(a *route.Authorization) int {
+	switch {
+	case a == nil:
+		return 0
+	case a.Basic != nil:
+		return len(a.Basic.Username) + len(a.Basic.Password.Reveal())
+	case a.Bearer != nil:
+		return len(a.Bearer.Token.Reveal())
+	case a.APIKey != nil:
+		return len(a.APIKey.Value.Reveal())
+	}
+	return 0
+}
+
 func (c *compiler) resolveItem(v *Verdict, o *v1alpha1.Webhook) *route.Authorization {
 	ref := o.Spec.AuthorizationRef
 	if ref == nil {
@@ -147,14 +189,19 @@ func (c *compiler) resolveItem(v *Verdict, o *v1alpha1.Webhook) *route.Authoriza
 	return nil
 }
 
-// resolvePolicy returns the default terms when there is no usable policy; in
-// case one was asked for, the fault that it notes holds the route.
+// resolvePolicy returns the default terms when there is no usable policy. In
+// case one was asked for, the fault that it notes holds the route, and what
+// waits may grow as old as any policy could allow: nothing is given up because
+// a policy is being replaced.
 func (c *compiler) resolvePolicy(v *Verdict, o *v1alpha1.Webhook) terms {
 	if ref := o.Spec.PolicyRef; ref != nil {
 		t, found := c.policies[types.NamespacedName{Namespace: o.Namespace, Name: ref.Name}]
 		if v.follow("spec.policyRef", "WebhookPolicy", ref.Name, found, t.verdict) {
 			return t
 		}
+		t = c.terms(&v1alpha1.WebhookPolicy{})
+		t.retry.MaxAge = maxAge
+		return t
 	}
 	return c.terms(&v1alpha1.WebhookPolicy{})
 }

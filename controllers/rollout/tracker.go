@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,23 +23,29 @@ type Phase string
 const (
 	Pending     Phase = "Pending"     // a dispatcher has yet to confirm it
 	Programmed  Phase = "Programmed"  // every dispatcher has confirmed a table that holds it
+	Unpublished Phase = "Unpublished" // the newest table could not be published, and nobody has confirmed it
 	Rejected    Phase = "Rejected"    // a dispatcher refuses the newest table
 	Unreachable Phase = "Unreachable" // a dispatcher is silent, or none is known
+	Behind      Phase = "Behind"      // a dispatcher answers, and has not got it for long
 )
 
 // Progress is a phase and what a person wants to know about it.
 type Progress struct {
 	Phase  Phase
-	Detail string // empty unless Rejected or Unreachable
+	Detail string // empty when Pending or Programmed
 }
 
 // Facts are what is known about one Webhook.
 type Facts struct {
 	Progress Progress
-	// Complete says that every dispatcher has reported, so that a number in
-	// Summary is the whole number and not what has been heard so far.
+	// Complete says that every dispatcher has reported, and has counted what it
+	// is owed from before its start, so that a number in Summary is the whole
+	// number and not what has been heard so far.
 	Complete bool
-	Summary  outcome.Summary
+	// Started is when the oldest process among the dispatchers did, zero when
+	// none has reported. Summary knows nothing from before it.
+	Started time.Time
+	Summary outcome.Summary
 }
 
 // A Version is one generation of one object. The UID tells an object from one
@@ -60,6 +67,7 @@ type Tracker struct {
 	routes      map[string]published
 	dispatchers map[string]*dispatcher // by URL
 	aloneSince  time.Time              // since when no dispatcher is known; zero while one is, and before Follow
+	failure     string                 // why the last publication failed, empty when it did not
 }
 
 type published struct {
@@ -75,11 +83,29 @@ type dispatcher struct {
 
 	silentSince  time.Time // zero while it answers
 	refusedSince time.Time // zero while it accepts
+
+	confirmed   uint64    // the number of its table, 0 when that is unknown
+	behindSince time.Time // zero while it has the newest table, is catching up, or is silent
 }
 
-// NewTracker makes a Tracker. A dispatcher may be silent, or refuse a table
-// that changes nothing for a Webhook, for as long as grace before that shows:
-// restarts and repairs come and go. changed is called, without any lock held,
+// complete reports whether what it says is the whole truth.
+func (d *dispatcher) complete() bool { return d.heard && d.report.Counted }
+
+// place notes where it stands among the tables.
+func (d *dispatcher) place(h *history, now time.Time) {
+	before := d.confirmed
+	d.confirmed = h.number(d.report.Digest)
+	switch {
+	case d.confirmed == h.last, !d.heard, !d.silentSince.IsZero():
+		d.behindSince = time.Time{}
+	case d.behindSince.IsZero(), d.confirmed > before:
+		d.behindSince = now
+	}
+}
+
+// NewTracker makes a Tracker. A dispatcher may be silent, without the newest
+// table, or refuse one that changes nothing for a Webhook, for as long as grace
+// before that shows: restarts and repairs come and go. changed is called, without any lock held,
 // with the routes about which there is news.
 func NewTracker(grace time.Duration, now func() time.Time, changed func(routes []string)) *Tracker {
 	return &Tracker{
@@ -92,18 +118,42 @@ func NewTracker(grace time.Duration, now func() time.Time, changed func(routes [
 // is on its way.
 func (t *Tracker) Published(digest string, versions map[string]Version) {
 	t.update(func() []string {
-		number := t.history.publish(digest)
-		for id, v := range versions {
-			if t.routes[id].Version != v {
-				t.routes[id] = published{Version: v, since: number, progress: Progress{Phase: Pending}}
-			}
-		}
-		maps.DeleteFunc(t.routes, func(id string, _ published) bool { _, ok := versions[id]; return !ok })
-		for _, d := range t.dispatchers {
-			maps.DeleteFunc(d.summaries, func(id string, _ outcome.Summary) bool { _, ok := versions[id]; return !ok })
-		}
+		t.enter(versions, t.history.publish(digest))
 		return nil
 	})
+}
+
+// PublishFailed tells that a table with these versions could not be published:
+// no dispatcher will see it before [Tracker.PublishSucceeded].
+func (t *Tracker) PublishFailed(versions map[string]Version, err error) {
+	t.update(func() []string {
+		t.failure = "the table cannot be published: " + cut(err.Error(), maxDetail)
+		t.enter(versions, t.history.last+1)
+		return nil
+	})
+}
+
+// PublishSucceeded tells that the table which was announced last is where the
+// dispatchers look for it.
+func (t *Tracker) PublishSucceeded() {
+	t.update(func() []string {
+		t.failure = ""
+		return nil
+	})
+}
+
+// enter notes the versions that the table with the number holds.
+func (t *Tracker) enter(versions map[string]Version, number uint64) {
+	for id, v := range versions {
+		// One that was to come with a later table has come with this one.
+		if r := t.routes[id]; r.Version != v || r.since > number {
+			t.routes[id] = published{Version: v, since: number, progress: Progress{Phase: Pending}}
+		}
+	}
+	maps.DeleteFunc(t.routes, func(id string, _ published) bool { _, ok := versions[id]; return !ok })
+	for _, d := range t.dispatchers {
+		maps.DeleteFunc(d.summaries, func(id string, _ outcome.Summary) bool { _, ok := versions[id]; return !ok })
+	}
 }
 
 // Follow tells which dispatchers there are, by URL.
@@ -140,7 +190,7 @@ func (t *Tracker) Heard(url string, r outcome.Report, complete bool) {
 		for i, s := range r.Summaries {
 			d.summaries[s.Route], news[i] = s, s.Route
 		}
-		first := !d.heard
+		whole := d.complete()
 		r.Summaries = nil
 		d.report, d.heard, d.silentSince = r, true, time.Time{}
 		switch {
@@ -149,8 +199,8 @@ func (t *Tracker) Heard(url string, r outcome.Report, complete bool) {
 		case d.refusedSince.IsZero():
 			d.refusedSince = t.now()
 		}
-		if first {
-			// Now that it has been heard, what is unknown is nothing.
+		if complete || whole != d.complete() {
+			// What it does not speak of is nothing now, and was not before.
 			return slices.Collect(maps.Keys(t.routes))
 		}
 		return news
@@ -181,14 +231,39 @@ func (t *Tracker) Facts(route string, v Version) Facts {
 		f.Progress = p.progress
 	}
 	var known []outcome.Summary
-	for _, d := range t.dispatchers {
-		f.Complete = f.Complete && d.heard
+	for _, d := range t.processes() {
+		f.Complete = f.Complete && d.complete()
+		if d.heard && (f.Started.IsZero() || d.report.Started.Before(f.Started)) {
+			f.Started = d.report.Started
+		}
 		if s, ok := d.summaries[route]; ok {
 			known = append(known, s)
 		}
 	}
 	f.Summary = Fold(known...)
 	return f
+}
+
+// processes are the dispatchers, each once even if it is known by two URLs, such
+// as one that was given and one of the Service.
+func (t *Tracker) processes() []*dispatcher {
+	type process struct {
+		instance string
+		started  int64
+	}
+	var all []*dispatcher
+	newest := make(map[process]*dispatcher, len(t.dispatchers))
+	for _, d := range t.dispatchers {
+		if d.report.Instance == "" { // it has not said who it is
+			all = append(all, d)
+			continue
+		}
+		p := process{d.report.Instance, d.report.Started.UnixNano()}
+		if o := newest[p]; o == nil || o.report.Revision < d.report.Revision {
+			newest[p] = d
+		}
+	}
+	return slices.AppendSeq(all, maps.Values(newest))
 }
 
 // update changes something, judges every route again and announces those with
@@ -216,6 +291,7 @@ func (t *Tracker) judge() func(since uint64) Progress {
 		confirmed uint64
 		refuses   bool // for longer than grace
 		fault     string
+		behind    string // why it is behind, for longer than grace
 	}
 	now := t.now()
 	overdue := func(since time.Time) bool { return !since.IsZero() && now.Sub(since) >= t.grace }
@@ -226,9 +302,13 @@ func (t *Tracker) judge() func(since uint64) Progress {
 	}
 	for _, url := range slices.Sorted(maps.Keys(t.dispatchers)) {
 		d := t.dispatchers[url]
-		s := standing{confirmed: t.history.number(d.report.Digest), refuses: overdue(d.refusedSince)}
+		d.place(&t.history, now)
+		s := standing{confirmed: d.confirmed, refuses: overdue(d.refusedSince)}
 		if d.report.TableError != "" {
 			s.fault = fmt.Sprintf("dispatcher %s refuses the newest table: %s", d.report.Instance, cut(d.report.TableError, maxDetail))
+		}
+		if overdue(d.behindSince) {
+			s.behind = fmt.Sprintf("dispatcher %s answers, and has not got the newest table; see whether it may read the Secrets of its namespace", cut(d.report.Instance, maxDetail))
 		}
 		if overdue(d.silentSince) && silence == "" {
 			silence = "the dispatcher at " + url + " does not answer; the manager's log says why"
@@ -236,16 +316,24 @@ func (t *Tracker) judge() func(since uint64) Progress {
 		all = append(all, s)
 	}
 	return func(since uint64) Progress {
-		confirmed := len(all) > 0
+		confirmed, anybody, behind := len(all) > 0, false, ""
 		for _, s := range all {
-			if s.fault != "" && (s.refuses || s.confirmed < since) {
+			has := s.confirmed >= since
+			if s.fault != "" && (s.refuses || !has) {
 				return Progress{Rejected, s.fault}
 			}
-			confirmed = confirmed && s.confirmed >= since
+			confirmed, anybody = confirmed && has, anybody || has
+			if !has && behind == "" {
+				behind = s.behind
+			}
 		}
 		switch {
+		case t.failure != "" && !anybody:
+			return Progress{Unpublished, t.failure}
 		case silence != "":
 			return Progress{Unreachable, silence}
+		case behind != "":
+			return Progress{Behind, behind}
 		case !confirmed:
 			return Progress{Phase: Pending}
 		}
@@ -257,5 +345,5 @@ func cut(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
-	return s[:most] + "..."
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }

@@ -1,11 +1,13 @@
 package rollout_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,7 +39,7 @@ func (s *story) publish(digest string, a, b int64) {
 }
 
 func (s *story) report(url, digest, fault string, summaries ...outcome.Summary) {
-	s.Heard(url, outcome.Report{Instance: url, Digest: digest, TableError: fault, Summaries: summaries}, false)
+	s.Heard(url, outcome.Report{Instance: url, Counted: true, Digest: digest, TableError: fault, Summaries: summaries}, false)
 }
 
 // phases tells how far shop/a and shop/b are at the generations, and forgets the news.
@@ -183,7 +185,7 @@ func TestNumbersAreCompleteOnceEveryDispatcherHasReported(t *testing.T) {
 	if f := s.Facts("shop/a", generation(1)); !f.Complete || f.Summary.Pending != 5 {
 		t.Errorf("both have reported: %+v", f)
 	}
-	s.Heard("two", outcome.Report{Digest: "d1"}, true)
+	s.Heard("two", outcome.Report{Counted: true, Digest: "d1"}, true)
 	if f := s.Facts("shop/a", generation(1)); f.Summary.Pending != 2 {
 		t.Errorf("a complete report replaces what was known: %+v", f)
 	}
@@ -203,4 +205,123 @@ func TestTheHistoryOfTablesIsBounded(t *testing.T) {
 	expect(t, "a table that is forgotten is behind", s.phases(1, 1001), "Pending Pending")
 	s.report("one", "d999", "")
 	expect(t, "the newest", s.phases(1, 1001), "Programmed Programmed")
+}
+
+func TestAVersionThatCannotBePublishedSaysSoUntilItIs(t *testing.T) {
+	s := newStory("one")
+	s.publish("d1", 1, 1)
+	s.PublishSucceeded()
+	s.report("one", "d1", "")
+
+	next := map[string]rollout.Version{"shop/a": generation(2), "shop/b": generation(1)}
+	s.news = nil
+	s.PublishFailed(next, errors.New("the quota is used up"+strings.Repeat("é", 1000)))
+	if diff := cmp.Diff([]string{"shop/a"}, s.news); diff != "" {
+		t.Errorf("(-want +announced)\n%s", diff)
+	}
+	expect(t, "the table does not build", s.phases(2, 1), "Unpublished Programmed")
+	if d := s.Facts("shop/a", generation(2)).Progress.Detail; !strings.Contains(d, "the quota is used up") || len(d) > 600 || !utf8.ValidString(d) {
+		t.Errorf("the detail has %d bytes: %.100q", len(d), d)
+	}
+
+	s.Published("d2", next)
+	s.PublishFailed(next, errors.New("the quota is used up"))
+	expect(t, "it builds and cannot be written", s.phases(2, 1), "Unpublished Programmed")
+	s.Published("d2", next)
+	s.PublishSucceeded()
+	expect(t, "it is written", s.phases(2, 1), "Pending Programmed")
+	s.report("one", "d2", "")
+	expect(t, "it is confirmed", s.phases(2, 1), "Programmed Programmed")
+}
+
+func TestAnObjectThatComesBackDuringAFailureIsProgrammedByAnEqualTable(t *testing.T) {
+	s := newStory("one")
+	s.publish("d1", 1, 1)
+	s.report("one", "d1", "")
+	again := map[string]rollout.Version{"shop/a": {UID: "other", Generation: 1}, "shop/b": generation(1)}
+	s.PublishFailed(again, errors.New("not now"))
+	s.Published("d1", again)
+	s.PublishSucceeded()
+	if p := s.Facts("shop/a", again["shop/a"]).Progress.Phase; p != rollout.Programmed {
+		t.Errorf("it is %s", p)
+	}
+}
+
+func TestADispatcherWithoutTheTableTakesProgrammedBackAfterAWhile(t *testing.T) {
+	for name, digest := range map[string]string{"none": "", "unknown": "other", "older": "d1"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory("one", "two")
+			s.publish("d1", 1, 1)
+			s.publish("d2", 2, 2)
+			s.report("one", "d2", "")
+			s.report("two", "d2", "")
+			expect(t, "confirmed", s.phases(2, 2), "Programmed Programmed")
+
+			s.report("two", digest, "") // it has started again, and reads nothing
+			expect(t, "for a moment", s.phases(2, 2), "Pending Pending")
+			s.clock = s.clock.Add(grace)
+			s.Review()
+			expect(t, "for long", s.phases(2, 2), "Behind Behind")
+			if d := s.Facts("shop/a", generation(2)).Progress.Detail; !strings.Contains(d, "dispatcher two") {
+				t.Errorf("the detail is %q", d)
+			}
+			s.report("two", "d2", "")
+			expect(t, "it has it", s.phases(2, 2), "Programmed Programmed")
+		})
+	}
+}
+
+func TestADispatcherThatKeepsUpIsNotBehind(t *testing.T) {
+	s := newStory("one")
+	s.publish("d0", 1, 1)
+	s.report("one", "d0", "")
+	for i := range 10 {
+		s.publish(fmt.Sprint("d", i+1), 1, int64(i+2))
+		s.clock = s.clock.Add(grace - 1)
+		s.report("one", fmt.Sprint("d", i), "")
+		expect(t, "one table late", s.phases(1, int64(i+2)), "Programmed Pending")
+	}
+}
+
+func TestNumbersAreIncompleteUntilTheBacklogIsCounted(t *testing.T) {
+	s := newStory("one")
+	s.publish("d1", 1, 1)
+	s.Heard("one", outcome.Report{Instance: "one", Digest: "d1"}, true)
+	if s.Facts("shop/a", generation(1)).Complete {
+		t.Error("it is complete before the backlog is counted")
+	}
+	s.news = nil
+	s.report("one", "d1", "")
+	if slices.Sort(s.news); !slices.Equal(s.news, []string{"shop/a", "shop/b"}) || !s.Facts("shop/a", generation(1)).Complete {
+		t.Errorf("once it is counted, there is news about %v", s.news)
+	}
+}
+
+func TestACompleteReportIsNewsAboutWhatItLeavesOut(t *testing.T) {
+	s := newStory("one")
+	s.publish("d1", 1, 1)
+	s.report("one", "d1", "", outcome.Summary{Route: "shop/a", Pending: 2})
+	s.news = nil
+	s.Heard("one", outcome.Report{Instance: "one", Counted: true, Digest: "d1"}, true)
+	if !slices.Contains(s.news, "shop/a") {
+		t.Errorf("there is news about %v", s.news)
+	}
+}
+
+func TestADispatcherWithTwoURLsCountsOnce(t *testing.T) {
+	s := newStory("one", "also-one", "two")
+	s.publish("d1", 1, 1)
+	tell := func(url, instance string, started time.Time, revision uint64, pending int) {
+		s.Heard(url, outcome.Report{
+			Instance: instance, Started: started, Counted: true, Digest: "d1", Revision: revision,
+			Summaries: []outcome.Summary{{Route: "shop/a", Pending: pending}},
+		}, true)
+	}
+	tell("one", "pod-1", at(1), 7, 3)
+	tell("also-one", "pod-1", at(1), 6, 2)
+	tell("two", "pod-1", at(2), 1, 10) // of the same name, another process
+	f := s.Facts("shop/a", generation(1))
+	if f.Summary.Pending != 13 || !f.Started.Equal(at(1)) {
+		t.Errorf("%d are pending, the oldest started at %s", f.Summary.Pending, f.Started)
+	}
 }

@@ -21,14 +21,15 @@ const maxText = 1024
 
 // ForWebhook is the status of w, given the verdict on it and what is known of
 // its rollout and deliveries. What a dispatcher has forgotten by a restart is
-// kept from the status that w has.
-func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, now time.Time) v1alpha1.WebhookStatus {
+// kept from the status that w has; carried is how many failures in a row, of
+// those that the status counts, are older than any process of a dispatcher.
+func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, carried int32, now time.Time) v1alpha1.WebhookStatus {
 	old := &w.Status
 	next := v1alpha1.WebhookStatus{ObservedGeneration: v.Generation, State: v1alpha1.StateEnabled}
 	if w.Spec.Disabled {
 		next.State, next.StateReason = v1alpha1.StateDisabled, v1alpha1.ReasonSpecDisabled
 	}
-	remember(&next, old, f)
+	remember(&next, old, f, carried)
 
 	c := conditions{old: old.Conditions, generation: v.Generation, now: now}
 	c.judge(v)
@@ -48,11 +49,15 @@ func ForJudged(old v1alpha1.JudgedStatus, v compile.Verdict, now time.Time) v1al
 }
 
 // remember fills in what is known of deliveries.
-func remember(next, old *v1alpha1.WebhookStatus, f rollout.Facts) {
+func remember(next, old *v1alpha1.WebhookStatus, f rollout.Facts, carried int32) {
 	s := &f.Summary
 	next.LastDelivery, next.ConsecutiveFailures = old.LastDelivery, old.ConsecutiveFailures
 	if d := delivery(s.Last); d != nil && (old.LastDelivery == nil || !d.Time.Before(&old.LastDelivery.Time)) {
 		next.LastDelivery, next.ConsecutiveFailures = d, count(s.ConsecutiveFailures)
+		if s.LastSuccess.IsZero() {
+			// What failed before the dispatchers started goes on failing.
+			next.ConsecutiveFailures = max(count(s.ConsecutiveFailures+int(carried)), old.ConsecutiveFailures)
+		}
 	}
 	next.LastSuccessTime = newer(old.LastSuccessTime, s.LastSuccess)
 	next.LastError, next.LastErrorTime = old.LastError, newer(old.LastErrorTime, s.LastErrorTime)
@@ -64,6 +69,15 @@ func remember(next, old *v1alpha1.WebhookStatus, f rollout.Facts) {
 		// Somebody has yet to report; until then the last known whole is truer.
 		next.Pending, next.DeadLetters = max(next.Pending, old.Pending), max(next.DeadLetters, old.DeadLetters)
 	}
+}
+
+// Carried is how many failures in a row the dispatchers cannot know of, as far
+// as old tells: all that it counts, if they started after the newest of them.
+func Carried(old v1alpha1.WebhookStatus, started time.Time) int32 {
+	if d := old.LastDelivery; d != nil && started.Truncate(time.Second).After(d.Time.Time) {
+		return old.ConsecutiveFailures
+	}
+	return 0
 }
 
 func delivery(a *outcome.Attempt) *v1alpha1.Delivery {
@@ -139,6 +153,10 @@ func (c *conditions) programmed(f rollout.Facts) {
 		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonTableRejected, p.Detail)
 	case rollout.Unreachable:
 		c.set(typ, metav1.ConditionUnknown, v1alpha1.ReasonDispatcherUnreachable, p.Detail)
+	case rollout.Unpublished:
+		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonPublishFailed, p.Detail)
+	case rollout.Behind:
+		c.set(typ, metav1.ConditionUnknown, v1alpha1.ReasonPending, p.Detail)
 	case rollout.Pending:
 		// Waiting takes nothing back that was said of this generation: a new
 		// dispatcher has yet to load the table that the others have, or the
@@ -149,6 +167,8 @@ func (c *conditions) programmed(f rollout.Facts) {
 			return
 		}
 		c.set(typ, metav1.ConditionUnknown, v1alpha1.ReasonPending, "Waiting for a dispatcher to confirm this generation")
+	default: // no condition is ever left out
+		c.set(typ, metav1.ConditionUnknown, v1alpha1.ReasonPending, "How far this generation has come is not known")
 	}
 }
 
@@ -174,6 +194,16 @@ func (c *conditions) delivering(s *v1alpha1.WebhookStatus) {
 	case d.Outcome == string(outcome.Delivered):
 		c.set(typ, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "The receiver took the newest delivery")
 	default:
-		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonReceiverFailing, "The newest attempt failed: "+s.LastError)
+		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonReceiverFailing, cut("The newest attempt failed: "+failure(d, s.LastError)))
 	}
+}
+
+// failure is how d ended. lastError says it more closely, unless it is about
+// something else: a condition that could not be evaluated is an error too.
+func failure(d *v1alpha1.Delivery, lastError string) string {
+	text := outcome.Outcome{Reason: outcome.Reason(d.Outcome), Status: int(d.StatusCode)}.String()
+	if strings.HasPrefix(lastError, text) {
+		return lastError
+	}
+	return text
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/postrider/postrider/api/v1alpha1"
@@ -26,6 +27,7 @@ var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 type facts struct {
 	Verdict compile.Verdict
 	Rollout rollout.Facts
+	Carried int32
 }
 
 // TestScenarios is the specification of a Webhook's status: each file in
@@ -50,14 +52,14 @@ func TestScenarios(t *testing.T) {
 			if err := yaml.UnmarshalStrict(a.Files[1].Data, &f); err != nil {
 				t.Fatal(err)
 			}
-			next := status.ForWebhook(&w, f.Verdict, f.Rollout, now)
+			next := status.ForWebhook(&w, f.Verdict, f.Rollout, f.Carried, now)
 			out, err := yaml.Marshal(next)
 			if err != nil {
 				t.Fatal(err)
 			}
 
 			w.Status = stored(t, out)
-			again := status.ForWebhook(&w, f.Verdict, f.Rollout, now.Add(time.Hour))
+			again := status.ForWebhook(&w, f.Verdict, f.Rollout, f.Carried, now.Add(time.Hour))
 			if _, changed := status.Patience(w.Status, again, time.Minute); changed {
 				t.Errorf("equal facts changed the status:\n%s", cmp.Diff(w.Status, again))
 			}
@@ -156,8 +158,27 @@ func TestTextsStayWithinWhatTheAPIServerTakes(t *testing.T) {
 	f.Rollout.Progress.Phase = rollout.Pending
 	f.Rollout.Summary.LastError = strings.Repeat("ü", 600) + "\xff"
 	f.Rollout.Summary.LastErrorTime = now
-	next := status.ForWebhook(&v1alpha1.Webhook{}, f.Verdict, f.Rollout, now)
+	next := status.ForWebhook(&v1alpha1.Webhook{}, f.Verdict, f.Rollout, f.Carried, now)
 	if n := len(next.LastError); n > 1024 || next.LastError != strings.ToValidUTF8(next.LastError, "") {
 		t.Errorf("%d bytes: %q", n, next.LastError)
+	}
+}
+
+func TestOnlyFailuresFromBeforeTheDispatchersAreCarried(t *testing.T) {
+	old := v1alpha1.WebhookStatus{ConsecutiveFailures: 7, LastDelivery: &v1alpha1.Delivery{Time: metav1.NewTime(now)}}
+	for name, tt := range map[string]struct {
+		old     v1alpha1.WebhookStatus
+		started time.Time
+		want    int32
+	}{
+		"nothing was sent yet":       {v1alpha1.WebhookStatus{}, now.Add(time.Hour), 0},
+		"nobody was heard":           {old, time.Time{}, 0},
+		"the dispatcher knows them":  {old, now.Add(-time.Hour), 0},
+		"it may have made it itself": {old, now.Add(time.Second / 2), 0},
+		"the dispatcher is younger":  {old, now.Add(time.Minute), 7},
+	} {
+		if got := status.Carried(tt.old, tt.started); got != tt.want {
+			t.Errorf("%s: %d are carried", name, got)
+		}
 	}
 }
