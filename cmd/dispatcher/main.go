@@ -83,6 +83,9 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 		if err != nil {
 			return fmt.Errorf("write a range like 10.20.0.0/16: %w", err)
 		}
+		if p.Addr().Is4In6() { // what is dialled is IPv4 by then, so it would match nothing
+			return errors.New("this is IPv4 written as IPv6: write it as IPv4, like 10.20.0.0/16 for ::ffff:10.20.0.0/112")
+		}
 		opts.EgressAllow = append(opts.EgressAllow, p)
 		return nil
 	})

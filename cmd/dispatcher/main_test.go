@@ -17,6 +17,7 @@ func TestFlagsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
 	}{
 		{"no namespace", nil, "--namespace is missing"},
 		{"a range that is none", []string{"--egress-allow-cidr", "10.0.0.0"}, "write a range like 10.20.0.0/16"},
+		{"a range of IPv4 written as IPv6", []string{"--egress-allow-cidr", "::ffff:10.0.0.0/104"}, "write it as IPv4, like 10.20.0.0/16"},
 		{"a level that is none", []string{"--log-level", "loud"}, "log-level"},
 		{"a format that is none", append(alone, "--log-format", "xml"), "use json or text"},
 		{"a store without room", append(alone, "--store-max-bytes", "1"), "at least 16777216"},

@@ -10,3 +10,6 @@ import (
 func Recall(log *slog.Logger) func(ctx context.Context, key string, ask func(context.Context) (string, bool, error)) (string, error) {
 	return newMemory[string, string](log, time.Now).get
 }
+
+// Plausible reports whether a token is worth a review.
+var Plausible = plausible

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/postrider/postrider/dispatcher/problem"
 )
@@ -48,7 +49,8 @@ func NewGate(authority Authority, metrics prometheus.Registerer, log *slog.Logge
 
 // Guard calls next for requests whose bearer token may do what attributesOf
 // says, without that token, and before anything of the body is read. It
-// answers the others with 401, 403 or, when it cannot tell, 503.
+// answers the others with 401, 403 or, when it cannot tell, 503, and with 400
+// when the attributes hold a namespace that cannot exist.
 func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearer(r.Header)
@@ -63,6 +65,15 @@ func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Hand
 		}
 
 		attributes := attributesOf(r)
+		if attributes.Namespace != "" && len(validation.IsDNS1123Label(attributes.Namespace)) > 0 {
+			// Nobody has a right there, and asking would fill the memory with
+			// whatever a path can hold.
+			problem.Write(w, problem.Problem{
+				Name:   problem.InvalidNamespace,
+				Detail: "The path holds no name of a namespace: use up to 63 of a-z, 0-9 and -, neither first nor last a -.",
+			})
+			return
+		}
 		decision, err := g.authority.Decide(r.Context(), token, attributes)
 		if err != nil {
 			g.decisions.WithLabelValues(undecided).Inc()

@@ -103,6 +103,24 @@ func TestTheGateAnswersWhoMayNotPass(t *testing.T) {
 	}
 }
 
+func TestANamespaceThatCannotExistIsNotAskedAbout(t *testing.T) {
+	gate := access.NewGate(authority(func(string, access.Attributes) (access.Decision, error) {
+		t.Error("the authority was asked")
+		return access.Decision{}, nil
+	}), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	for _, namespace := range []string{strings.Repeat("a", 64), "a/b", "A", "a.b", "-", "ä", "a\x00"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		gate.Guard(func(*http.Request) access.Attributes {
+			return access.Attributes{Verb: "create", Resource: "events", Namespace: namespace}
+		}, http.NotFoundHandler()).ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "problems/invalid-namespace") {
+			t.Errorf("%q: status %d: %s", namespace, w.Code, w.Body)
+		}
+	}
+}
+
 // expectOne checks that exactly the decision was counted.
 func expectOne(t *testing.T, registry *prometheus.Registry, decision string) {
 	t.Helper()

@@ -20,14 +20,6 @@ import (
 // the API server is of no use here, and one that is sent here is of no use there.
 const DefaultAudience = "postrider"
 
-// Reviews a second, and at once: answers are remembered, so this serves
-// thousands of callers, and a flood of made-up tokens stays bearable for the
-// API server.
-const (
-	reviewsPerSecond = 50
-	reviewsAtOnce    = 100
-)
-
 // KubernetesOptions are the options of [NewKubernetes].
 type KubernetesOptions struct {
 	Config   *rest.Config     // of the API server; needs the right to create tokenreviews and subjectaccessreviews
@@ -36,12 +28,14 @@ type KubernetesOptions struct {
 	Now      func() time.Time // nil = [time.Now]
 }
 
-// Kubernetes is the [Authority] of a cluster. What it was told it remembers: a
-// right for a minute, its absence for ten seconds. While the API server cannot
-// be asked, a right that was known counts for ten more minutes; what is not
-// known is an error.
+// Kubernetes is the [Authority] of a cluster. It takes ServiceAccount tokens and
+// other JWTs. What it was told it remembers: a right for a minute, its absence
+// for ten seconds. While the API server cannot be asked, a right that was known
+// counts for ten more minutes; what is not known is an error, and so is what it
+// has no time to ask.
 type Kubernetes struct {
 	audience string
+	now      func() time.Time
 	reviews  authenticationclient.TokenReviewInterface
 	rights   authorizationclient.SubjectAccessReviewInterface
 
@@ -61,8 +55,7 @@ type question struct {
 // NewKubernetes makes an Authority that asks the API server.
 func NewKubernetes(o KubernetesOptions) (*Kubernetes, error) {
 	config := rest.CopyConfig(o.Config)
-	config.QPS, config.Burst = reviewsPerSecond, reviewsAtOnce
-	config.RateLimiter = nil
+	config.QPS, config.RateLimiter = -1, nil // no limit: a memory has its own
 	authentication, err := authenticationclient.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for token reviews: %w", err)
@@ -79,6 +72,7 @@ func NewKubernetes(o KubernetesOptions) (*Kubernetes, error) {
 	}
 	return &Kubernetes{
 		audience: o.Audience,
+		now:      o.Now,
 		reviews:  authentication.TokenReviews(),
 		rights:   authorization.SubjectAccessReviews(),
 		users:    newMemory[digest, authenticationv1.TokenReviewStatus](o.Log, o.Now),
@@ -88,6 +82,9 @@ func NewKubernetes(o KubernetesOptions) (*Kubernetes, error) {
 
 // Decide implements [Authority].
 func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (Decision, error) {
+	if !plausible(token, k.audience, k.now()) {
+		return k.unauthenticated(), nil
+	}
 	key := digest(sha256.Sum256([]byte(token)))
 	status, err := k.users.get(ctx, key, func(ctx context.Context) (authenticationv1.TokenReviewStatus, bool, error) {
 		status, err := k.review(ctx, token)
@@ -97,10 +94,7 @@ func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (De
 		return Decision{}, fmt.Errorf("reviewing a token: %w", err)
 	}
 	if !status.Authenticated {
-		return Decision{
-			Verdict: Unauthenticated,
-			Remedy:  fmt.Sprintf("Send a ServiceAccount token for the audience %q, e.g. from: kubectl create token NAME --audience=%s", k.audience, k.audience),
-		}, nil
+		return k.unauthenticated(), nil
 	}
 
 	allowed, err := k.allowed.get(ctx, question{key, a}, func(ctx context.Context) (bool, bool, error) {
@@ -114,6 +108,13 @@ func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (De
 		return Decision{Verdict: Denied, User: status.User.Username, Remedy: missingRule(a)}, nil
 	}
 	return Decision{Verdict: Allowed, User: status.User.Username}, nil
+}
+
+func (k *Kubernetes) unauthenticated() Decision {
+	return Decision{
+		Verdict: Unauthenticated,
+		Remedy:  fmt.Sprintf("Send a ServiceAccount token for the audience %q, e.g. from: kubectl create token NAME --audience=%s", k.audience, k.audience),
+	}
 }
 
 // review asks whose token it is. A token for another audience is nobody's.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/cache"
 )
 
@@ -30,17 +31,34 @@ const (
 	truce = 5 * time.Second
 )
 
-// remembered bounds each memory, in answers: a few MiB.
+// remembered bounds each memory, in grants and in refusals: a few MiB.
 const remembered = 4096
+
+// Questions a second, and at once, that the API server is asked: they keep a
+// flood of made-up tokens bearable for it. As grants are remembered, renewing
+// them serves thousands of callers; first questions have limits of their own,
+// so that a flood of them leaves those callers alone.
+const (
+	renewals, renewalsAtOnce = 50, 100
+	firsts, firstsAtOnce     = 25, 50
+	// queueTime is how long a question waits for its turn: less than patience,
+	// so that a full queue is not taken for an API server that does not answer.
+	queueTime = patience / 2
+)
+
+// errBusy says that the API server was not asked because of our own limits.
+var errBusy = errors.New("too many questions for the API server at once")
 
 // A memory keeps answers of the API server. Many who want to know the same ask
 // once.
 type memory[K comparable, V any] struct {
-	log     *slog.Logger
-	now     func() time.Time
-	answers *cache.LRUExpireCache // K → answer[V]
-	asking  singleflight.Group
-	until   atomic.Int64 // Unix nanoseconds: the end of the truce
+	log *slog.Logger
+	now func() time.Time
+	// Grants are apart from refusals, of which strangers can cause any number.
+	grants, refusals *cache.LRUExpireCache // K → answer[V]
+	renewal, first   *rate.Limiter         // of questions with an answer known before, and without
+	asking           singleflight.Group
+	until            atomic.Int64 // Unix nanoseconds: the end of the truce
 }
 
 type answer[V any] struct {
@@ -49,22 +67,37 @@ type answer[V any] struct {
 }
 
 func newMemory[K comparable, V any](log *slog.Logger, now func() time.Time) *memory[K, V] {
-	return &memory[K, V]{log: log, now: now, answers: cache.NewLRUExpireCacheWithClock(remembered, clock(now))}
+	return &memory[K, V]{
+		log:      log,
+		now:      now,
+		grants:   cache.NewLRUExpireCacheWithClock(remembered, clock(now)),
+		refusals: cache.NewLRUExpireCacheWithClock(remembered, clock(now)),
+		renewal:  rate.NewLimiter(renewals, renewalsAtOnce),
+		first:    rate.NewLimiter(firsts, firstsAtOnce),
+	}
 }
 
 // get returns the answer to key, from memory or by ask, which tells whether the
-// answer grants something. It fails when there is no answer, or when ctx ends.
+// answer grants something. It fails when there is no answer, when ctx ends, and
+// with errBusy: that is no outage, in which what was known would go on counting.
 func (m *memory[K, V]) get(ctx context.Context, key K, ask func(context.Context) (value V, grants bool, err error)) (V, error) {
 	known, ok := m.recall(key)
 	if ok && (m.now().Before(known.stale) || m.now().UnixNano() < m.until.Load()) {
 		return known.value, nil
 	}
 
+	turn := m.first
+	if ok {
+		turn = m.renewal
+	}
 	// One caller's leaving must not fail the others who wait for the same.
 	shared := context.WithoutCancel(ctx)
 	asked := m.asking.DoChan(fmt.Sprintf("%#v", key), func() (any, error) {
 		ctx, cancel := context.WithTimeout(shared, reviewTimeout)
 		defer cancel()
+		if err := await(ctx, turn); err != nil {
+			return nil, err
+		}
 		value, grants, err := ask(ctx)
 		if err != nil {
 			return nil, err
@@ -91,8 +124,9 @@ func (m *memory[K, V]) get(ctx context.Context, key K, ask func(context.Context)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if !ok || ctx.Err() != nil {
-		return known.value, err
+	if !ok || ctx.Err() != nil || errors.Is(err, errBusy) {
+		var none V
+		return none, err
 	}
 
 	if m.until.Swap(m.now().Add(truce).UnixNano()) < m.now().UnixNano() {
@@ -101,18 +135,32 @@ func (m *memory[K, V]) get(ctx context.Context, key K, ask func(context.Context)
 	return known.value, nil
 }
 
+// await waits for a question's turn, for at most queueTime.
+func await(ctx context.Context, turn *rate.Limiter) error {
+	ctx, cancel := context.WithTimeout(ctx, queueTime)
+	defer cancel()
+	if err := turn.Wait(ctx); err != nil {
+		return errBusy
+	}
+	return nil
+}
+
 func (m *memory[K, V]) recall(key K) (answer[V], bool) {
-	found, _ := m.answers.Get(key)
+	found, ok := m.grants.Get(key)
+	if !ok {
+		found, _ = m.refusals.Get(key)
+	}
 	known, ok := found.(answer[V]) // nil when there is none
 	return known, ok
 }
 
 func (m *memory[K, V]) keep(key K, value V, grants bool) {
-	good, kept := rememberRefuse, rememberRefuse
 	if grants {
-		good, kept = rememberGrant, rememberGrant+outliveGrant
+		m.grants.Add(key, answer[V]{value, m.now().Add(rememberGrant)}, rememberGrant+outliveGrant)
+		return
 	}
-	m.answers.Add(key, answer[V]{value, m.now().Add(good)}, kept)
+	m.refusals.Add(key, answer[V]{value, m.now().Add(rememberRefuse)}, rememberRefuse)
+	m.grants.Remove(key)
 }
 
 // clock makes a function a clock of the cache.

@@ -101,7 +101,10 @@ type Response struct {
 }
 
 // Send sends req and reads the response, all of it before the deadline that the
-// context of req must have. Redirects are responses like others. When the body
+// context of req must have. Within it, resolving and connecting take at most
+// ConnectTimeout and the handshake TLSTimeout (see [Options]); the first byte and
+// the rest of the response have no timeouts of their own, only what is left of
+// the attempt's. Redirects are responses like others. When the body
 // broke off or took too long, the response comes with the error. [Classify]
 // tells what an error means.
 //

@@ -17,9 +17,9 @@ import (
 
 // readStructured reads one event in the CloudEvents JSON format, out of valid JSON.
 func readStructured(template Event, object []byte) (Event, *Refusal) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(object, &members); err != nil {
-		return Event{}, refuse(InvalidEvent, "an event is a JSON object: send one")
+	members, refusal := readMembers(object)
+	if refusal != nil {
+		return Event{}, refusal
 	}
 	data, hasData := members["data"]
 	if hasData {
@@ -43,7 +43,6 @@ func readStructured(template Event, object []byte) (Event, *Refusal) {
 		return Event{}, refuseUnread(err)
 	}
 	if hasData {
-		var refusal *Refusal
 		if read.DataEncoded, refusal = readData(data, read.DataContentType()); refusal != nil {
 			return Event{}, refusal
 		}
@@ -53,6 +52,38 @@ func readStructured(template Event, object []byte) (Event, *Refusal) {
 		}
 	}
 	return accept(template, &read)
+}
+
+// maxMembers is what an event in the JSON format can have: extensions, the eight
+// attributes that CloudEvents defines, "data" and "data_base64".
+const maxMembers = MaxExtensions + 10
+
+// readMembers returns the members of an object, out of valid JSON. It stops at
+// the first one too many: a body full of small members would take forty times
+// its size in memory, here and in the SDK.
+func readMembers(object []byte) (map[string]json.RawMessage, *Refusal) {
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	if start, _ := decoder.Token(); start != json.Delim('{') {
+		return nil, refuse(InvalidEvent, "an event is a JSON object: send one")
+	}
+	members := map[string]json.RawMessage{}
+	for n := 0; decoder.More(); n++ { // not the size of the map, which a name sent twice does not change
+		if n == maxMembers {
+			return nil, refuse(InvalidEvent, "the event has more than %d members, %d extension attributes are allowed: put them into the data",
+				maxMembers, MaxExtensions).over(MaxExtensions)
+		}
+		token, err := decoder.Token()
+		name, _ := token.(string)
+		var value json.RawMessage
+		if err == nil {
+			err = decoder.Decode(&value)
+		}
+		if err != nil {
+			return nil, refuse(InvalidJSON, "the JSON is not valid: %v", err)
+		}
+		members[name] = value
+	}
+	return members, nil
 }
 
 // isAttributeValue reports whether a JSON value has a type of CloudEvents.

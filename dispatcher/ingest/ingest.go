@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/postrider/postrider/dispatcher/event"
@@ -34,8 +33,14 @@ const (
 	retryUnavailable = 5 * time.Second
 )
 
-// maxHeld bounds the bodies in memory, in bytes: those beyond it wait, unread.
-const maxHeld = 64 << 20
+// What producers may take up. Bodies that find no room wait, unread.
+const (
+	maxHeld  = 64 << 20 // bytes of bodies in memory
+	maxShare = 8 << 20  // of them those of one namespace, so that it cannot make the others wait
+	// bodyTime is how long a body may wait for room, and how long it may take
+	// once it is begun: enough for the largest at 1 Mbit/s.
+	bodyTime = 10 * time.Second
+)
 
 // A Store keeps events.
 type Store interface {
@@ -51,7 +56,8 @@ type Handler struct {
 	store   Store
 	log     *slog.Logger
 	metrics metrics
-	held    *semaphore.Weighted
+	held    *room
+	time    time.Duration  // that a body may wait, and then take
 	failing rate.Sometimes // so that a failing store does not flood the log
 }
 
@@ -61,7 +67,8 @@ func New(store Store, metrics prometheus.Registerer, log *slog.Logger) *Handler 
 		store:   store,
 		log:     log,
 		metrics: newMetrics(metrics),
-		held:    semaphore.NewWeighted(maxHeld),
+		held:    newRoom(maxHeld, maxShare),
+		time:    bodyTime,
 		failing: rate.Sometimes{Interval: time.Second},
 	}
 }
@@ -86,11 +93,14 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 	if weight < 0 || weight > event.MaxBody {
 		weight = event.MaxBody
 	}
-	if err := h.held.Acquire(r.Context(), weight); err != nil {
-		return h.unstored(w, r, err), 1
+	waiting, cancel := context.WithTimeout(r.Context(), h.time)
+	release, err := h.held.acquire(waiting, r.PathValue(Namespace), weight)
+	cancel()
+	if err != nil {
+		return crowded(w, r), 1
 	}
-	defer h.held.Release(weight)
-	body, err := read(w, r)
+	defer release()
+	body, err := h.read(w, r)
 	if err != nil {
 		problem.Write(w, unread(err))
 		return Refused, 1
@@ -110,6 +120,19 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 		slog.String("namespace", events[0].Namespace), slog.Int("count", len(events)), slog.String("event", events[0].Key().String()))
 	accept(w, events)
 	return Accepted, len(events)
+}
+
+// crowded answers when there is no room for the body.
+func crowded(w http.ResponseWriter, r *http.Request) Result {
+	retryAfter(w, retryUnavailable)
+	problem.Write(w, problem.Problem{
+		Name:   problem.StoreUnavailable,
+		Detail: "Nothing was stored: too many bodies are on their way at once. Send the same events again later, with the same ids.",
+	})
+	if r.Context().Err() != nil {
+		return Abandoned
+	}
+	return Unavailable
 }
 
 // unstored answers when the store did not take the events.
@@ -140,12 +163,26 @@ func (h *Handler) unstored(w http.ResponseWriter, r *http.Request, err error) Re
 }
 
 // read returns the body, of at most [event.MaxBody] bytes, in memory that
-// nobody else holds.
-func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// nobody else holds and within the time that a body may take.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > event.MaxBody {
 		w.Header().Set("Connection", "close") // rather than to read what is refused
 		return nil, &http.MaxBytesError{Limit: event.MaxBody}
 	}
+	// Without a connection beneath, as in a recorder, there is nothing to bound.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(h.time))
+	body, err := readAll(w, r)
+	if err == nil {
+		// Else net/http would take the deadline, while the store is at work,
+		// for a producer that has left. After a failure it stays, for the rest
+		// of the body that net/http skips.
+		_ = connection.SetReadDeadline(time.Time{})
+	}
+	return body, err
+}
+
+func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	bounded := http.MaxBytesReader(w, r.Body, event.MaxBody)
 	if r.ContentLength < 0 {
 		return io.ReadAll(bounded)

@@ -1,0 +1,21 @@
+package ingest
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Bounds are what producers may take up.
+type Bounds struct {
+	All, Share int64         // bytes of bodies in memory, and those of one namespace
+	Time       time.Duration // that a body may wait, and then take
+}
+
+// NewWithin makes a Handler with other bounds.
+func NewWithin(b Bounds, store Store, metrics prometheus.Registerer, log *slog.Logger) *Handler {
+	h := New(store, metrics, log)
+	h.held, h.time = newRoom(b.All, b.Share), b.Time
+	return h
+}
