@@ -142,6 +142,10 @@ func (l *Lanes) put(e *route.Entry, d delivery) {
 
 // sendAway defers d because there is no room for it, unless it is too old.
 func (l *Lanes) sendAway(e *route.Entry, ln *lane, d delivery) {
+	if e.Hold != "" { // since it was queued
+		l.hold(e, d)
+		return
+	}
 	now := time.Now()
 	if now.Sub(d.event.Accepted) > e.Retry.MaxAge {
 		l.bury(d, outcome.Outcome{Reason: outcome.Expired})
