@@ -75,14 +75,14 @@ func busyPort(t *testing.T, first, count int) int {
 	return 0
 }
 
-// A session is one start of the command.
-type session struct {
+// A instance is one start of the command.
+type instance struct {
 	cmd  *exec.Cmd
 	out  *bufio.Scanner
 	said strings.Builder
 }
 
-func start(t *testing.T, program, state string, port int) *session {
+func start(t *testing.T, program, state string, port int) *instance {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program)
 	cmd.Dir = checkout(t)
@@ -103,11 +103,11 @@ func start(t *testing.T, program, state string, port int) *session {
 	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	return &session{cmd: cmd, out: bufio.NewScanner(r)}
+	return &instance{cmd: cmd, out: bufio.NewScanner(r)}
 }
 
 // until reads on to a line that contains text.
-func (s *session) until(t *testing.T, text string) {
+func (s *instance) until(t *testing.T, text string) {
 	t.Helper()
 	for s.out.Scan() {
 		s.said.WriteString(s.out.Text() + "\n")
@@ -119,7 +119,7 @@ func (s *session) until(t *testing.T, text string) {
 }
 
 // end reads all that is left and returns how the command ended.
-func (s *session) end(t *testing.T) error {
+func (s *instance) end(t *testing.T) error {
 	t.Helper()
 	for s.out.Scan() {
 		s.said.WriteString(s.out.Text() + "\n")
@@ -127,7 +127,7 @@ func (s *session) end(t *testing.T) error {
 	return s.cmd.Wait()
 }
 
-func (s *session) mustHaveSaid(t *testing.T, texts ...string) {
+func (s *instance) mustHaveSaid(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(s.said.String(), text) {
@@ -137,7 +137,7 @@ func (s *session) mustHaveSaid(t *testing.T, texts ...string) {
 }
 
 // interrupt does what Ctrl-C does and checks that nothing is left.
-func (s *session) interrupt(t *testing.T, port int) {
+func (s *instance) interrupt(t *testing.T, port int) {
 	t.Helper()
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
