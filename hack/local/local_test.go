@@ -75,7 +75,7 @@ func busyPort(t *testing.T, first, count int) int {
 	return 0
 }
 
-// A instance is one start of the command.
+// An instance is one start of the command.
 type instance struct {
 	cmd  *exec.Cmd
 	out  *bufio.Scanner
