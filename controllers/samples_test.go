@@ -1,6 +1,7 @@
 package controllers_test
 
 import (
+	"fmt"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -14,10 +15,13 @@ func TestTheSamplesApplyAndAreReady(t *testing.T) {
 	becomes(t, "cms", "search-index", "Ready=True/Ready")
 	policyBecomes(t, "cms", "default", ready)
 	itemBecomes(t, "cms", "pages", ready)
-	r := routeOf(t, "cms/page-created")
-	if r.URL != "http://127.0.0.1:9400/hooks/pages" || r.Authorization == nil || r.Signing == nil || r.Condition == "" {
-		t.Errorf("the route is %+v", r)
-	}
+	until(t, func() error {
+		r := routeOf(t, "cms/page-created")
+		if r.URL != "http://127.0.0.1:9400/hooks/pages" || r.Authorization == nil || r.Signing == nil || r.Condition == "" {
+			return fmt.Errorf("the route is %+v", r)
+		}
+		return nil
+	})
 }
 
 func TestTheProducerOfTheSamplesMayPostEventsAndNothingElse(t *testing.T) {

@@ -71,8 +71,8 @@ type Receiver struct {
 }
 
 // New starts a Receiver that ends with the test.
-func New(t testing.TB, o Options) *Receiver {
-	t.Helper()
+func New(tb testing.TB, o Options) *Receiver {
+	tb.Helper()
 	if o.Keep == 0 {
 		o.Keep = defaultKeep
 	}
@@ -84,10 +84,10 @@ func New(t testing.TB, o Options) *Receiver {
 	if o.Key != "" {
 		var err error
 		if r.verify, err = standardwebhooks.NewWebhook(o.Key); err != nil {
-			t.Fatalf("the receiver's key is not valid: %v", err)
+			tb.Fatalf("the receiver's key is not valid: %v", err)
 		}
 	}
-	ctx, abandon := context.WithCancel(t.Context())
+	ctx, abandon := context.WithCancel(tb.Context())
 	r.abandon = abandon
 
 	r.server = httptest.NewUnstartedServer(http.HandlerFunc(r.serve))
@@ -100,7 +100,7 @@ func New(t testing.TB, o Options) *Receiver {
 	} else {
 		r.server.Start()
 	}
-	t.Cleanup(r.Close)
+	tb.Cleanup(r.Close)
 	return r
 }
 
@@ -187,20 +187,20 @@ func (r *Receiver) countConnection(_ net.Conn, state http.ConnState) {
 
 // Wait returns when at least n requests have arrived, answered or not, with
 // those that were kept.
-func (r *Receiver) Wait(t testing.TB, n int) []Request {
-	t.Helper()
-	if err := r.until(t.Context(), func() bool { return r.count >= n }); err != nil {
-		t.Fatalf("%d of %d requests arrived: %v", r.Count(), n, err)
+func (r *Receiver) Wait(tb testing.TB, n int) []Request {
+	tb.Helper()
+	if err := r.until(tb.Context(), func() bool { return r.count >= n }); err != nil {
+		tb.Fatalf("%d of %d requests arrived: %v", r.Count(), n, err)
 	}
 	return r.Requests()
 }
 
 // WaitIDs returns when at least n different webhook-ids have arrived, with the
 // number of requests for each.
-func (r *Receiver) WaitIDs(t testing.TB, n int) map[string]int {
-	t.Helper()
-	if err := r.until(t.Context(), func() bool { return len(r.ids) >= n }); err != nil {
-		t.Fatalf("%d of %d ids arrived: %v", len(r.IDs()), n, err)
+func (r *Receiver) WaitIDs(tb testing.TB, n int) map[string]int {
+	tb.Helper()
+	if err := r.until(tb.Context(), func() bool { return len(r.ids) >= n }); err != nil {
+		tb.Fatalf("%d of %d ids arrived: %v", len(r.IDs()), n, err)
 	}
 	return r.IDs()
 }
