@@ -14,11 +14,11 @@ import (
 	"github.com/postrider/postrider/internal/secrecy"
 )
 
-func request(t testing.TB, u string) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, u, http.NoBody)
+func request(tb testing.TB, u string) *http.Request {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, u, http.NoBody)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return req
 }

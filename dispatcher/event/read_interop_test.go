@@ -16,8 +16,8 @@ import (
 )
 
 // sdkEvent is an event of the official SDK and what Postrider makes of it.
-func sdkEvent(t testing.TB, id, contentType string, data any) (ce.Event, event.Event) {
-	t.Helper()
+func sdkEvent(tb testing.TB, id, contentType string, data any) (ce.Event, event.Event) {
+	tb.Helper()
 	e := ce.New()
 	e.SetID(id)
 	e.SetSource("https://cms.example.com/pages?a=1#b")
@@ -29,7 +29,7 @@ func sdkEvent(t testing.TB, id, contentType string, data any) (ce.Event, event.E
 	e.SetExtension("retries", 3)
 	e.SetExtension("last", true)
 	if err := e.SetData(contentType, data); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e, event.Event{
 		Namespace: "shop", Accepted: now,

@@ -22,11 +22,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-func read(t testing.TB, name string) []byte {
-	t.Helper()
+func read(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -37,10 +37,11 @@ var (
 )
 
 // itemAdded is Sitecore's sample event, as an application posts it.
-func itemAdded(t testing.TB) event.Event {
+func itemAdded(tb testing.TB) event.Event {
+	tb.Helper()
 	return event.Event{
 		Namespace: "cms", ID: "1f81eb52", Source: "/sitecore/master", Type: "item:added",
-		Time: happened, ContentType: "application/json", Data: read(t, "item-added.json"), Accepted: accepted,
+		Time: happened, ContentType: "application/json", Data: read(tb, "item-added.json"), Accepted: accepted,
 	}
 }
 

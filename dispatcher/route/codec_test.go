@@ -15,16 +15,16 @@ import (
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
-func encode(t testing.TB, table route.Table) [][]byte {
-	t.Helper()
+func encode(tb testing.TB, table route.Table) [][]byte {
+	tb.Helper()
 	shards, err := route.Encode(table)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var blobs [][]byte
 	for i, s := range shards {
 		if s.Index != i || s.Of != len(shards) {
-			t.Errorf("shard %d says it is %d of %d", i, s.Index, s.Of)
+			tb.Errorf("shard %d says it is %d of %d", i, s.Index, s.Of)
 		}
 		blobs = append(blobs, s.Data)
 	}

@@ -22,11 +22,11 @@ func aRoute(id string, events ...string) route.Route {
 	}
 }
 
-func build(t testing.TB, routes ...route.Route) *route.Router {
-	t.Helper()
+func build(tb testing.TB, routes ...route.Route) *route.Router {
+	tb.Helper()
 	r, err := route.Build(route.Table{Routes: routes})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }

@@ -22,20 +22,20 @@ const (
 	newKey = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 )
 
-func signer(t testing.TB, keys ...route.Secret) *sign.Signer {
-	t.Helper()
+func signer(tb testing.TB, keys ...route.Secret) *sign.Signer {
+	tb.Helper()
 	s, err := sign.New(&route.Signing{Keys: keys})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func verifier(t testing.TB, key string) *standardwebhooks.Webhook {
-	t.Helper()
+func verifier(tb testing.TB, key string) *standardwebhooks.Webhook {
+	tb.Helper()
 	v, err := standardwebhooks.NewWebhook(key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
