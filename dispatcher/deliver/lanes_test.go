@@ -20,6 +20,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/receiver"
 )
 
@@ -160,7 +161,7 @@ func TestADeliveredEventIsSettledAndRecorded(t *testing.T) {
 	r := start(t, aRoute("a", rc.URL("/a")), aRoute("b", rc.URL("/b")))
 	r.post("1")
 	rc.Wait(t, 2)
-	eventually(t, "the claim to be released", func() bool { return r.isReleased("1") })
+	eventually.True(t, "the claim to be released", func() bool { return r.isReleased("1") })
 	s := r.facts()
 	if s.Pending != 0 || s.Last == nil || s.Last.Reason != outcome.Delivered || s.Last.Number != 1 || s.LastSuccess.IsZero() {
 		t.Errorf("the facts are %+v, last %+v", s, s.Last)
@@ -178,12 +179,12 @@ func TestAFailedDeliveryIsDeferredAndOnlyThenSettled(t *testing.T) {
 	r.backlog.fail(true)
 	r.post("1")
 	rc.Wait(t, 1)
-	eventually(t, "the failure to be recorded", func() bool { return r.facts().LastError == "404 Not Found" })
+	eventually.True(t, "the failure to be recorded", func() bool { return r.facts().LastError == "404 Not Found" })
 	if r.isReleased("1") {
 		t.Fatal("the claim was released before the deferral was kept")
 	}
 	r.backlog.fail(false)
-	eventually(t, "the claim to be released", func() bool { return r.isReleased("1") })
+	eventually.True(t, "the claim to be released", func() bool { return r.isReleased("1") })
 	deferred, _ := r.backlog.kept()
 	if len(deferred) != 1 || deferred[0].Attempts != 1 || deferred[0].Route != "cms/a" {
 		t.Fatalf("deferred is %+v", deferred)
@@ -203,7 +204,7 @@ func TestADeliveryThatIsOutOfAttemptsBecomesADeadLetter(t *testing.T) {
 	r := start(t, aRoute("a", rc.URL("/a")))
 	r.recorder.Pending("cms/a", 1) // as counted when it was accepted
 	r.Resume(deliver.Deferral{Route: "cms/a", Attempts: 1, Event: anEvent("1")}, r.claim("1"))
-	eventually(t, "the claim to be released", func() bool { return r.isReleased("1") })
+	eventually.True(t, "the claim to be released", func() bool { return r.isReleased("1") })
 	deferred, dead := r.backlog.kept()
 	if len(deferred) != 0 || len(dead) != 1 || dead[0].Attempts != 2 || dead[0].Why.Status != 500 {
 		t.Errorf("deferred %+v, dead %+v", deferred, dead)
@@ -228,7 +229,7 @@ func TestADeliveryOfADeletedWebhookBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	r.Resume(deliver.Deferral{Route: "cms/gone", Attempts: 1, Event: anEvent("1")}, r.claim("1"))
-	eventually(t, "the claim to be released", func() bool { return r.isReleased("1") })
+	eventually.True(t, "the claim to be released", func() bool { return r.isReleased("1") })
 	if _, dead := r.backlog.kept(); len(dead) != 1 || dead[0].Why.Reason != outcome.RouteGone {
 		t.Errorf("dead is %+v", dead)
 	}
@@ -241,7 +242,7 @@ func TestAHeldRouteIsNotAttempted(t *testing.T) {
 	old := anEvent("old")
 	old.Accepted = time.Now().Add(-100 * time.Hour)
 	r.Resume(deliver.Deferral{Route: "cms/a", Event: old}, r.claim("old"))
-	eventually(t, "both claims to be released", func() bool { return r.isReleased("young") && r.isReleased("old") })
+	eventually.True(t, "both claims to be released", func() bool { return r.isReleased("young") && r.isReleased("old") })
 	deferred, dead := r.backlog.kept()
 	if len(deferred) != 1 || deferred[0].Attempts != 0 || time.Until(deferred[0].Due) > 3*time.Second {
 		t.Errorf("deferred is %+v", deferred)
@@ -268,7 +269,7 @@ func TestAReceiverThatHangsFillsOnlyItsOwnLane(t *testing.T) {
 		}
 	}
 	// What does not fit or waits too long is deferred, and its packs are released.
-	eventually(t, "all but what is under way to be released", func() bool {
+	eventually.True(t, "all but what is under way to be released", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return len(r.released) == n-slow.Concurrency
@@ -280,7 +281,7 @@ func TestAReceiverThatHangsFillsOnlyItsOwnLane(t *testing.T) {
 		}
 	}
 	close(release)
-	eventually(t, "the rest to be delivered", func() bool {
+	eventually.True(t, "the rest to be delivered", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return len(r.released) == n
@@ -302,7 +303,7 @@ func TestAStopFinishesAttemptsAndKeepsWhatWaits(t *testing.T) {
 	rc.Wait(t, 2) // as many as may be under way
 	stopped := make(chan struct{})
 	go func() { r.stop(); close(stopped) }()
-	eventually(t, "what waits to be deferred", func() bool { ds, _ := r.backlog.kept(); return len(ds) == 8 })
+	eventually.True(t, "what waits to be deferred", func() bool { ds, _ := r.backlog.kept(); return len(ds) == 8 })
 	select {
 	case <-stopped:
 		t.Fatal("it stopped while attempts were under way")
@@ -331,7 +332,7 @@ func TestAStopIsNotHeldUpByABacklogThatCannotBeWritten(t *testing.T) {
 			r.post(fmt.Sprint(i))
 		}
 	}()
-	eventually(t, "the first write to fail", func() bool { return r.backlog.tried() > 0 })
+	eventually.True(t, "the first write to fail", func() bool { return r.backlog.tried() > 0 })
 	r.Halt()
 	<-fed
 	r.stop()
@@ -356,22 +357,8 @@ func TestADeliveryThatNeverFindsRoomDiesOfAge(t *testing.T) {
 	old := anEvent("old")
 	old.Accepted = time.Now().Add(-2 * rt.Retry.MaxAge)
 	r.Resume(deliver.Deferral{Route: "cms/a", Event: old}, r.claim("old"))
-	eventually(t, "the old one to be given up", func() bool { return r.isReleased("old") })
+	eventually.True(t, "the old one to be given up", func() bool { return r.isReleased("old") })
 	if _, dead := r.backlog.kept(); len(dead) != 1 || dead[0].Why.Reason != outcome.Expired {
 		t.Errorf("dead is %+v", dead)
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("waited in vain for " + what)
-		}
 	}
 }

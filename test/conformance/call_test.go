@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/internal/eventually"
 )
 
 // A call is a request to the dispatcher; what is empty is as in most tests.
@@ -136,7 +137,7 @@ func (n *tenant) summary(t *testing.T, name string) outcome.Summary {
 func (n *tenant) attempted(t *testing.T, name string, number int) outcome.Summary {
 	t.Helper()
 	var s outcome.Summary
-	eventually(t, "the end of an attempt to "+name, func() bool {
+	eventually.True(t, "the end of an attempt to "+name, func() bool {
 		s = n.summary(t, name)
 		return s.Last != nil && s.Last.Number >= number
 	})
@@ -147,7 +148,7 @@ func (n *tenant) attempted(t *testing.T, name string, number int) outcome.Summar
 func (n *tenant) settled(t *testing.T, name string, dead int) outcome.Summary {
 	t.Helper()
 	var s outcome.Summary
-	eventually(t, "what is owed to "+name+" to be settled", func() bool {
+	eventually.True(t, "what is owed to "+name+" to be settled", func() bool {
 		s = n.summary(t, name)
 		return s.Pending == 0 && s.DeadLetters == dead
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/process"
 	"github.com/postrider/postrider/test/receiver"
 )
@@ -123,7 +124,7 @@ func TestACorruptTableLeavesTheLastGoodOneInForceAndIsVisible(t *testing.T) {
 	if err := os.WriteFile(p.RoutesFile(), []byte("\x1f\x8b garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the refusal in the report", func() bool { return n.report(t).TableError != "" })
+	eventually.True(t, "the refusal in the report", func() bool { return n.report(t).TableError != "" })
 	if got := n.report(t).Digest; got != good {
 		t.Errorf("the table in force is %s, want %s", got, good)
 	}

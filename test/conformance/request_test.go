@@ -15,6 +15,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/receiver"
 )
 
@@ -157,5 +158,5 @@ func (d *target) credentials(t *testing.T) {
 	// A receiver that refuses them gets none into the report either; the end of the test looks.
 	rc.On("/bearer", receiver.Status(401))
 	n.post(t, "t", "{}")
-	eventually(t, "the refusal in the report", func() bool { return n.summary(t, "bearer").LastError == "401 Unauthorized" })
+	eventually.True(t, "the refusal in the report", func() bool { return n.summary(t, "bearer").LastError == "401 Unauthorized" })
 }

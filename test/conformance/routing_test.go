@@ -10,6 +10,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/receiver"
 )
 
@@ -18,7 +19,7 @@ import (
 func (n *tenant) matched(t *testing.T, rc *receiver.Receiver) {
 	t.Helper()
 	id := n.post(t, "end", "{}")
-	eventually(t, "the last event", func() bool { return rc.IDs()[id] > 0 })
+	eventually.True(t, "the last event", func() bool { return rc.IDs()[id] > 0 })
 }
 
 func (d *target) selection(t *testing.T) {
@@ -55,7 +56,7 @@ func (d *target) selection(t *testing.T) {
 	n.post(t, "item:deleted", `{"n":2}`)
 	n.post(t, "user:added", `null`)
 	n.matched(t, rc)
-	eventually(t, "everything to be delivered", func() bool {
+	eventually.True(t, "everything to be delivered", func() bool {
 		return !slices.ContainsFunc(n.report(t).Summaries, func(s outcome.Summary) bool {
 			return strings.HasPrefix(s.Route, n.namespace+"/") && s.Pending > 0
 		})
@@ -100,7 +101,7 @@ func (d *target) holding(t *testing.T) {
 	n := d.tenant(t, held, hook("neighbour", rc.URL("/neighbour")))
 	id := n.post(t, "t", "{}")
 	rc.Wait(t, 1)
-	eventually(t, "the delivery to be owed", func() bool { return n.summary(t, "held").Pending == 1 })
+	eventually.True(t, "the delivery to be owed", func() bool { return n.summary(t, "held").Pending == 1 })
 	if s := n.summary(t, "held"); s.Last != nil || s.LastError != "" {
 		t.Errorf("what is held was attempted: %+v", s)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/process"
 )
 
@@ -75,7 +76,7 @@ func (n *tenant) route(t *testing.T, routes ...route.Route) {
 		routes[i].ID = n.namespace + "/" + routes[i].ID
 	}
 	version := n.write(t, n.namespace, routes)
-	eventually(t, "the routes to be in force", func() bool {
+	eventually.True(t, "the routes to be in force", func() bool {
 		digest := n.report(t).Digest
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -101,18 +102,4 @@ func (d *target) write(t *testing.T, namespace string, routes []route.Route) int
 	d.versions[route.Digest(route.Table{Routes: all})] = d.version
 	process.WriteRoutes(t, d.routesFile, all...)
 	return d.version
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("waited in vain for " + what)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/process"
 	"github.com/postrider/postrider/test/receiver"
 )
@@ -57,7 +58,7 @@ func TestAStoreThatCannotGrowRefusesEventsAndLosesNone(t *testing.T) {
 			p.Args, p.Wrap = nil, ""
 			rc.On("/hook", receiver.Status(http.StatusOK))
 			p.Start(t)
-			eventually(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
+			eventually.True(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
 			t.Logf("%d events accepted before the refusal, 0 lost", len(l.accepted))
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/process"
 	"github.com/postrider/postrider/test/receiver"
 )
@@ -83,7 +84,7 @@ func TestNothingAcceptedIsLostWhenTheDispatcherIsKilledUnderLoad(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); l.run(t.Context(), p, producers, each) }()
 	for _, after := range []int64{400, 900, 1400} {
-		eventually(t, fmt.Sprint(after, " accepted events"), func() bool { return l.count.Load() >= after })
+		eventually.True(t, fmt.Sprint(after, " accepted events"), func() bool { return l.count.Load() >= after })
 		p.Kill(t)
 		p.Start(t)
 	}
@@ -91,11 +92,11 @@ func TestNothingAcceptedIsLostWhenTheDispatcherIsKilledUnderLoad(t *testing.T) {
 	if got := len(l.accepted); got != producers*each {
 		t.Fatalf("%d events were accepted, want %d", got, producers*each)
 	}
-	eventually(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
+	eventually.True(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
 	_, again := l.missing(rc)
 	t.Logf("%d accepted, 0 lost, %d requests beyond the first of an id (one in ten was answered 503)", len(l.accepted), again)
 
-	eventually(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
+	eventually.True(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
 }
 
 func TestAnOrderlyStopLosesNothingAndFinishesWhatIsInFlight(t *testing.T) {
@@ -108,7 +109,7 @@ func TestAnOrderlyStopLosesNothingAndFinishesWhatIsInFlight(t *testing.T) {
 	l.run(t.Context(), p, 4, 50)
 	p.Signal(t, syscall.SIGTERM)
 	p.Start(t)
-	eventually(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
+	eventually.True(t, "every accepted event to arrive", func() bool { lost, _ := l.missing(rc); return len(lost) == 0 })
 	if _, again := l.missing(rc); again != 0 {
 		t.Errorf("%d deliveries were repeated although the stop was orderly", again)
 	}

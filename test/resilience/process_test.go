@@ -85,17 +85,3 @@ var slowly = []time.Duration{
 	300 * time.Millisecond, 300 * time.Millisecond, time.Second, time.Second, time.Second, 2 * time.Second,
 	2 * time.Second, 2 * time.Second, 2 * time.Second, 2 * time.Second, 5 * time.Second, 5 * time.Second,
 }
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.After(60 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("waited in vain for " + what)
-		}
-	}
-}
