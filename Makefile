@@ -13,6 +13,7 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
 TOOL := go tool -modfile=hack/tools.mod
 KUBECTL ?= kubectl
 FUZZTIME ?= 1m
+FOR ?= 5m
 
 ##@ Use
 
@@ -70,12 +71,17 @@ fuzz: ## Fuzz each parser for FUZZTIME (1m).
 	done
 
 .PHONY: bench
-bench: ## Run the benchmarks.
+bench: ## Measure the dispatcher: BENCH_SHORT=1, BENCH_ONLY=, BENCH_OUT=, BENCH_PROFILE= (docs/performance.md).
+	@go build -o bin/ ./test/bench
+	@exec bin/bench
+
+.PHONY: bench-parts
+bench-parts: ## Run the benchmarks of single packages.
 	go test -run '^$$' -bench . -benchmem $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n1 dirname | sort -u)
 
 .PHONY: resilience
-resilience: ## Kill the dispatcher under load and count what is lost.
-	go test -count=1 -v -timeout 30m ./test/resilience/...
+resilience: ## Kill, starve and cut off real processes for FOR (5m) and count what is lost; SEED repeats a run.
+	RESILIENCE_FOR=$(FOR) RESILIENCE_SEED=$(SEED) go test -count=1 -v -timeout 0 -tags resilience ./test/natscluster/... ./test/resilience/...
 
 ##@ Cluster (the one that your kubeconfig names)
 

@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"dispatcher/problem":   {},
 	"dispatcher/egress":    {"dispatcher/outcome"},
 	"dispatcher/route":     {"dispatcher/event"},
+	"dispatcher/trace":     {"dispatcher/event", "dispatcher/outcome", "otel"},
 	"dispatcher/source":    {"dispatcher/route", "apimachinery", "k8s"},
 	"dispatcher/access":    {"dispatcher/problem", "apimachinery", "k8s"},
 	"dispatcher/ingest":    {"dispatcher/event", "dispatcher/problem"},
@@ -38,10 +39,12 @@ var rooms = map[string][]string{
 	"dispatcher/sign":      {"dispatcher/route"},
 	"dispatcher/fanout":    {"dispatcher/event", "dispatcher/route", "dispatcher/outcome"},
 	// deliver makes the attempt, so it calls the leaves that an attempt goes through.
-	"dispatcher/deliver":        {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/payload", "dispatcher/authorize", "dispatcher/sign", "dispatcher/egress"},
-	"dispatcher/queue":          {"dispatcher/event", "dispatcher/deliver", "nats"},
+	"dispatcher/deliver":        {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/payload", "dispatcher/authorize", "dispatcher/sign", "dispatcher/egress", "dispatcher/trace"},
+	"dispatcher/queue":          {"dispatcher/event", "dispatcher/deliver", "dispatcher/outcome", "nats"},
 	"dispatcher/queue/embedded": {"nats"},
 	"dispatcher/admin":          {"dispatcher/outcome", "dispatcher/problem"},
+	// operate speaks of deliveries and shows events, and refuses them as ingest does.
+	"dispatcher/operate": {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/problem", "dispatcher/access", "dispatcher/ingest", "dispatcher/deliver", "dispatcher/payload"},
 
 	"cmd/manager":    {"controllers", "controllers/rollout", "api/v1alpha1", "apimachinery", "k8s", "controller-runtime"},
 	"cmd/dispatcher": {"dispatcher", "apimachinery", "k8s"},
@@ -58,6 +61,7 @@ var families = map[string]string{
 	"k8s.io/utils/":                  "apimachinery",
 	"sigs.k8s.io/controller-runtime": "controller-runtime",
 	"github.com/nats-io/":            "nats",
+	"go.opentelemetry.io/":           "otel",
 }
 
 type pkg struct {

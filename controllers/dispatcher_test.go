@@ -26,6 +26,7 @@ type dispatcher struct {
 	stop   context.Context
 
 	mu        sync.Mutex
+	started   time.Time
 	silent    bool
 	fault     string // while set, it refuses new tables for this reason
 	digest    string
@@ -99,7 +100,7 @@ func (d *dispatcher) load(ctx context.Context) {
 func (d *dispatcher) answer(since uint64) (r outcome.Report, silent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r = outcome.Report{Instance: "dispatcher-0", Counted: true, Digest: d.digest, TableError: d.fault, Revision: d.revision}
+	r = outcome.Report{Instance: "dispatcher-0", Started: d.started, Counted: true, Digest: d.digest, TableError: d.fault, Revision: d.revision}
 	for id, s := range d.summaries {
 		if d.since[id] > since {
 			r.Summaries = append(r.Summaries, s)
@@ -119,6 +120,11 @@ func (d *dispatcher) set(change func(*dispatcher)) {
 // tell makes the dispatcher report s.
 func (d *dispatcher) tell(s outcome.Summary) {
 	d.set(func(d *dispatcher) { d.summaries[s.Route], d.since[s.Route] = s, d.revision+1 })
+}
+
+// restart makes the dispatcher another process, which has forgotten everything.
+func (d *dispatcher) restart() {
+	d.set(func(d *dispatcher) { d.started, d.summaries = time.Now(), map[string]outcome.Summary{} })
 }
 
 // published reads the table from the Secrets that carry it.

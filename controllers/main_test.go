@@ -18,6 +18,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -39,6 +40,10 @@ var (
 	api  client.Client
 	peer *dispatcher
 	logs syncBuffer
+
+	begin   func() error // starts the manager
+	end     context.CancelFunc
+	running sync.WaitGroup // while the manager runs
 )
 
 const activityInterval = time.Hour // so that a test sees what does not wait for it
@@ -54,24 +59,23 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "starting the API server (is KUBEBUILDER_ASSETS set to what hack/k8s/build.sh prints?):", err)
 		return 1
 	}
-	var manager sync.WaitGroup
 	defer func() {
 		cancel()
-		manager.Wait()
+		running.Wait()
 		if err := env.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
 		}
 	}()
-	if err := start(ctx, cfg, &manager); err != nil {
+	if err := start(ctx, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
 }
 
-func start(ctx context.Context, cfg *rest.Config, manager *sync.WaitGroup) error {
+func start(ctx context.Context, cfg *rest.Config) error {
 	scheme := runtime.NewScheme()
-	err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme))
+	err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme))
 	if err != nil {
 		return err
 	}
@@ -86,12 +90,18 @@ func start(ctx context.Context, cfg *rest.Config, manager *sync.WaitGroup) error
 	peer = newDispatcher(ctx)
 
 	// The manager works with the rights that config/rbac gives it and no others.
-	mine := rest.CopyConfig(cfg)
-	mine.Impersonate = rest.ImpersonationConfig{
+	cfg = rest.CopyConfig(cfg)
+	cfg.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + systemNamespace + ":postrider-manager",
 		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
 	}
-	mgr, err := controllers.New(mine, controllers.Options{
+	begin = func() error { return startManager(ctx, cfg) }
+	return begin()
+}
+
+// startManager starts a manager that runs until ctx is done or end is called.
+func startManager(ctx context.Context, cfg *rest.Config) error {
+	mgr, err := controllers.New(cfg, controllers.Options{
 		Namespace:         systemNamespace,
 		DispatcherURLs:    []string{peer.server.URL},
 		DispatcherService: types.NamespacedName{Namespace: systemNamespace, Name: "postrider-dispatcher"},
@@ -105,12 +115,24 @@ func start(ctx context.Context, cfg *rest.Config, manager *sync.WaitGroup) error
 	if err != nil {
 		return err
 	}
-	manager.Go(func() {
+	ctx, end = context.WithCancel(ctx)
+	running.Go(func() {
 		if err := mgr.Start(ctx); err != nil {
 			panic(err) // every test would wait in vain
 		}
 	})
 	return nil
+}
+
+// restart lets the manager end, and starts another once whileAway has returned.
+func restart(t *testing.T, whileAway func()) {
+	t.Helper()
+	end()
+	running.Wait()
+	whileAway()
+	if err := begin(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // applyFolder applies what lies in the YAML files of a folder, in the order

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -23,8 +24,12 @@ import (
 	"github.com/postrider/postrider/controllers/rollout"
 )
 
-// leaderElectionID names the Lease of the leader.
-const leaderElectionID = "manager.postrider.dev"
+const (
+	// leaderElectionID names the Lease of the leader.
+	leaderElectionID = "manager.postrider.dev"
+	// eventSource is who reports Events of Kubernetes.
+	eventSource = "postrider-manager"
+)
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=postrider-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups="",namespace=postrider-system,resources=events,verbs=create;patch
@@ -47,6 +52,9 @@ func New(cfg *rest.Config, o Options) (manager.Manager, error) {
 			// might be computed from the one before our own last write.
 			EnableReadYourWritesConsistency: new(true),
 		}},
+		// A process may run one manager after the other, as tests do; the
+		// metrics of their controllers go on.
+		Controller:                    config.Controller{SkipNameValidation: new(true)},
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              leaderElectionID,
 		LeaderElectionNamespace:       o.Namespace,
@@ -133,7 +141,10 @@ func setup(mgr manager.Manager, o Options) error {
 	writer := judgedWriter{client: mgr.GetClient(), now: time.Now}
 	errs := []error{
 		table.setup(mgr),
-		(&webhookReconciler{client: mgr.GetClient(), ledger: ledger, tracker: tracker, interval: o.ActivityInterval, now: time.Now}).setup(mgr, webhooks),
+		(&webhookReconciler{
+			client: mgr.GetClient(), events: mgr.GetEventRecorder(eventSource),
+			ledger: ledger, tracker: tracker, interval: o.ActivityInterval, now: time.Now,
+		}).setup(mgr, webhooks),
 		(&itemReconciler{judgedWriter: writer, ledger: ledger}).setup(mgr, items),
 		(&policyReconciler{judgedWriter: writer, ledger: ledger, cached: mgr.GetCache(), live: live}).setup(mgr, policies),
 	}

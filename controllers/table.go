@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -116,7 +117,7 @@ func versions(all compile.Verdicts) map[string]rollout.Version {
 
 func (r *tableReconciler) setup(mgr manager.Manager) error {
 	return builder.ControllerManagedBy(mgr).Named("table").
-		Watches(&v1alpha1.Webhook{}, compileSoon, builder.WithPredicates(specChanged)).
+		Watches(&v1alpha1.Webhook{}, compileSoon, builder.WithPredicates(webhookChanged)).
 		Watches(&v1alpha1.AuthorizationItem{}, compileSoon, builder.WithPredicates(specChanged)).
 		Watches(&v1alpha1.WebhookPolicy{}, compileSoon, builder.WithPredicates(specChanged)).
 		WatchesMetadata(&corev1.Secret{}, compileSoon, builder.WithPredicates(predicate.Funcs{
@@ -134,6 +135,16 @@ func (r *tableReconciler) setup(mgr manager.Manager) error {
 // that the watch missed, the identity of an object.
 var specChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+}}
+
+// webhookChanged passes on, beside a changed spec, the one part of a status that
+// the table depends on. That changes when a Webhook is disabled or enabled, and
+// never because a table was compiled.
+var webhookChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	old, ok := e.ObjectOld.(*v1alpha1.Webhook)
+	next, ok2 := e.ObjectNew.(*v1alpha1.Webhook)
+	return specChanged.Update(e) ||
+		ok && ok2 && !equality.Semantic.DeepEqual(old.Status.AutomaticDisabling, next.Status.AutomaticDisabling)
 }}
 
 // compileSoon answers every event with the one work item, once the burst that

@@ -6,13 +6,16 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/controllers/compile"
 	"github.com/postrider/postrider/controllers/rollout"
 	"github.com/postrider/postrider/controllers/status"
 )
@@ -24,23 +27,23 @@ import (
 // has to be sent, owned or conflicted over that has not changed.
 type webhookReconciler struct {
 	client   client.Client
+	events   events.EventRecorder
 	ledger   *ledger
 	tracker  *rollout.Tracker
 	interval time.Duration
 	now      func() time.Time
 
 	written sync.Map // types.NamespacedName to time.Time: when the status was last written
-	carried sync.Map // types.NamespacedName to carried
+	pasts   sync.Map // types.NamespacedName to past
 }
 
-// carried are the failures in a row of a Webhook that are older than the
-// dispatchers that started at a time.
-type carried struct {
-	uid      types.UID
-	started  time.Time
-	failures int32
+// past is what only the status knew of an epoch when the manager began.
+type past struct {
+	status.Past
+	epoch string
 }
 
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=postrider.dev,resources=webhooks/status;authorizationitems/status;webhookpolicies/status,verbs=patch
 
 // Reconcile writes what became of the Webhook, if that is news.
@@ -48,17 +51,18 @@ func (r *webhookReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	var w v1alpha1.Webhook
 	if err := r.client.Get(ctx, req.NamespacedName, &w); err != nil {
 		r.written.Delete(req.NamespacedName)
-		r.carried.Delete(req.NamespacedName)
+		r.pasts.Delete(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	verdict, ok := r.ledger.read().webhooks[req.NamespacedName]
 	if !ok || !verdict.About(&w) {
 		return ctrl.Result{}, nil // the table controller is at it and will ask again
 	}
-	facts := r.tracker.Facts(req.String(), rollout.Version{UID: string(w.UID), Generation: w.Generation})
+	epoch := compile.Epoch(&w)
+	facts := r.tracker.Facts(req.String(), rollout.Version{UID: string(w.UID), Generation: w.Generation}, epoch)
 
 	now := r.now()
-	next := status.ForWebhook(&w, verdict, facts, r.carry(&w, facts.Started), now)
+	next := status.ForWebhook(&w, verdict, facts, r.past(&w, epoch, facts), now)
 	wait, changed := status.Patience(w.Status, next, r.interval)
 	if !changed {
 		return ctrl.Result{}, nil
@@ -66,26 +70,41 @@ func (r *webhookReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if rest := wait - now.Sub(r.lastWrite(req.NamespacedName)); rest > 0 {
 		return ctrl.Result{RequeueAfter: rest}, nil
 	}
-	old := w.DeepCopy()
+	old, happened := w.DeepCopy(), status.Transition(&w, next, facts)
 	w.Status = next
 	if err := r.client.Status().Patch(ctx, &w, client.MergeFrom(old)); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status: %w", err))
 	}
 	r.written.Store(req.NamespacedName, now)
+	r.announce(&w, happened)
 	return ctrl.Result{}, nil
 }
 
-// carry returns what [status.Carried] said when the dispatchers that started at
-// that time were first heard of: later, the status counts what they know too.
-func (r *webhookReconciler) carry(w *v1alpha1.Webhook, started time.Time) int32 {
-	name := client.ObjectKeyFromObject(w)
-	known, _ := r.carried.Load(name)
-	c, ok := known.(carried)
-	if !ok || c.uid != w.UID || !c.started.Equal(started) {
-		c = carried{w.UID, started, status.Carried(w.Status, started)}
-		r.carried.Store(name, c)
+// announce makes an Event of what happened to w, if anything did.
+func (r *webhookReconciler) announce(w *v1alpha1.Webhook, e *status.Event) {
+	if e == nil {
+		return
 	}
-	return c.failures
+	kind, action := corev1.EventTypeNormal, "Enable"
+	if e.Reason == v1alpha1.EventDisabled {
+		kind, action = corev1.EventTypeWarning, "Disable"
+	}
+	r.events.Eventf(w, nil, kind, e.Reason, action, "%s", e.Note)
+}
+
+// past returns what [status.PastOf] said when all dispatchers had first reported
+// about the epoch: later, the status counts what they know too.
+func (r *webhookReconciler) past(w *v1alpha1.Webhook, epoch string, f rollout.Facts) status.Past {
+	name := client.ObjectKeyFromObject(w)
+	known, _ := r.pasts.Load(name)
+	if p, ok := known.(past); ok && p.epoch == epoch {
+		return p.Past
+	}
+	p := past{status.PastOf(w, f), epoch}
+	if f.Complete {
+		r.pasts.Store(name, p)
+	}
+	return p.Past
 }
 
 // lastWrite returns the zero time when there was none since the start.

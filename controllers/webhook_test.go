@@ -90,8 +90,10 @@ func checkInvariants(t *testing.T, w *v1alpha1.Webhook) {
 			t.Errorf("%s: an incomplete condition: %+v", w.Name, c)
 		}
 	}
-	if w.Spec.Disabled != (w.Status.State == v1alpha1.StateDisabled) {
-		t.Errorf("%s is %s", w.Name, w.Status.State)
+	a := w.Status.AutomaticDisabling
+	disabled := w.Spec.Disabled || a != nil && a.EnabledTime == nil
+	if disabled != (w.Status.State == v1alpha1.StateDisabled) || disabled != (w.Status.StateReason != "") {
+		t.Errorf("%s is %s %s", w.Name, w.Status.State, w.Status.StateReason)
 	}
 }
 
@@ -113,7 +115,7 @@ func TestAnAppliedWebhookIsProgrammed(t *testing.T) {
 	if w.Status.State != v1alpha1.StateDisabled || w.Status.StateReason != v1alpha1.ReasonSpecDisabled {
 		t.Errorf("the state is %s %s", w.Status.State, w.Status.StateReason)
 	}
-	if r := routeOf(t, ns+"/orders"); r.Hold != v1alpha1.ReasonSpecDisabled || len(r.Events) > 0 {
+	if r := routeOf(t, ns+"/orders"); r.Hold != v1alpha1.ReasonSpecDisabled || len(r.Events) > 0 || !r.Complete() {
 		t.Errorf("the route is %+v", r)
 	}
 
@@ -260,7 +262,8 @@ func TestDeliveriesAreToldAsTheyMatter(t *testing.T) {
 
 	failing := more
 	failing.Last = &outcome.Attempt{Time: at.Add(2 * time.Second), EventID: "e3", Number: 1, Reason: outcome.Rejected, Status: 404}
-	failing.LastError, failing.LastErrorTime, failing.ConsecutiveFailures = "404 Not Found", at.Add(2*time.Second), 1
+	failing.LastError, failing.LastErrorTime = "404 Not Found", at.Add(2*time.Second)
+	failing.Epoch, failing.ConsecutiveFailures, failing.FailingSince = routeOf(t, id).Epoch, 1, at.Add(2*time.Second)
 	peer.tell(failing)
 	w = becomes(t, ns, "orders", "Delivering=False/ReceiverFailing", "Ready=True/Ready")
 	if w.Status.LastError != "404 Not Found" || w.Status.ConsecutiveFailures != 1 || w.Status.Pending != 3 {

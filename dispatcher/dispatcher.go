@@ -24,24 +24,27 @@ import (
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/fanout"
 	"github.com/postrider/postrider/dispatcher/ingest"
+	"github.com/postrider/postrider/dispatcher/operate"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/queue"
 	"github.com/postrider/postrider/dispatcher/queue/embedded"
 	"github.com/postrider/postrider/dispatcher/route"
 	"github.com/postrider/postrider/dispatcher/source"
+	"github.com/postrider/postrider/dispatcher/trace"
 )
 
 // DefaultAudience is what callers' tokens must be issued for.
 const DefaultAudience = access.DefaultAudience
+
+// A Rate is so many attempts in so much time; the zero Rate is no limit.
+type Rate = route.Rate
 
 // Options of a dispatcher.
 type Options struct {
 	Events net.Listener // for producers; taken over
 	Admin  net.Listener // for health, metrics and report; taken over
 
-	DataDir       string // of the store; created when absent
-	StoreMaxBytes int64  // room for what is stored
-	StoreMinFree  uint64 // bytes that must be left on the disk
+	Store Store
 
 	Kubernetes *rest.Config // nil when RoutesFile and TokenFile are both given
 	Namespace  string       // of the Secrets that carry the table
@@ -49,8 +52,14 @@ type Options struct {
 	Audience   string       // of callers' tokens
 	TokenFile  string       // callers' tokens, instead of asking the API server
 
-	EgressAllow []netip.Prefix // addresses that may be dialled although they are not public
-	Log         *slog.Logger
+	PerWebhook bool // metrics of each webhook
+	Pprof      bool // profiles on the admin listener
+	Tracing    bool // export traces, as the environment variables of OpenTelemetry say
+
+	EgressAllow     []netip.Prefix // addresses that may be dialled although they are not public
+	HostConcurrency int            // attempts under way to one host and port; 0 = no bound
+	HostRate        Rate           // attempts begun to one host and port
+	Log             *slog.Logger
 }
 
 const (
@@ -59,6 +68,8 @@ const (
 	apiPatience = 3 * time.Second
 	// drainTime is how long producers' requests may go on after a stop.
 	drainTime = 10 * time.Second
+	// traceTime is how long the last traces may take to be exported.
+	traceTime = 2 * time.Second
 
 	// What a producer's connection may take its time for.
 	headerTimeout, readTimeout, idleTimeout = 10 * time.Second, 30 * time.Second, 2 * time.Minute
@@ -86,6 +97,7 @@ type dispatcher struct {
 	server *embedded.Server
 	queue  *queue.Queue
 
+	tracer    *trace.Tracer // nil when off
 	client    *egress.Client
 	router    *route.Current
 	recorder  outcome.Recorder
@@ -103,21 +115,10 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 			d.close()
 		}
 	}()
-	if d.lock, err = lockDir(o.DataDir); err != nil {
+	if d.lock, err = lockDir(o.Store.DataDir); err != nil {
 		return nil, err
 	}
-	if d.server, err = embedded.Start(o.DataDir, o.Log); err != nil {
-		return nil, err
-	}
-	nc, err := d.server.Connect()
-	if err != nil {
-		return nil, err
-	}
-	d.queue, err = queue.Open(ctx, nc, queue.Options{
-		MaxBytes: o.StoreMaxBytes, MinFree: o.StoreMinFree, Exclusive: true, Log: o.Log,
-		Free: func() (uint64, error) { return embedded.Free(o.DataDir) },
-	})
-	if err != nil {
+	if err = d.openStore(ctx); err != nil {
 		return nil, err
 	}
 
@@ -125,26 +126,40 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Tracing {
+		if d.tracer, err = trace.New(ctx, o.Log); err != nil {
+			return nil, err
+		}
+	}
 	metrics := admin.NewRegistry()
 	gate := access.NewGate(authority, metrics, o.Log)
-	d.keeper = source.NewKeeper(d.router, o.DataDir, d.tableChanged, metrics, o.Log)
+	d.keeper = source.NewKeeper(d.router, o.Store.DataDir, d.tableChanged, metrics, o.Log)
 	d.client = egress.New(egress.Options{Allow: o.EgressAllow})
 	d.lanes = deliver.NewLanes(deliver.Options{
 		Router: d.router, Backlog: d.queue, Client: d.client, Recorder: d.recorder,
-		Metrics: deliver.NewMetrics(metrics), Log: o.Log,
+		Metrics: deliver.NewMetrics(metrics, deliver.MetricsOptions{PerWebhook: o.PerWebhook}), Log: d.queue, Logger: o.Log,
+		Tracer: d.tracer, HostConcurrency: o.HostConcurrency, HostRate: o.HostRate,
 	})
 	d.fanout = fanout.New(d.router, d.lanes, d.recorder, metrics, o.Log)
 
 	mux := http.NewServeMux()
-	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, ingest.New(d.queue, metrics, o.Log)))
+	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, d.tracer.Ingest(ingest.New(trace.Keep(d.queue), metrics, o.Log))))
+	operate.New(operate.Options{
+		Router: d.router, Lanes: d.lanes, Store: d.queue, Recorder: d.recorder, Kept: max(o.Store.Retention, queue.MinRetention), Log: o.Log,
+	}).Mount(mux, gate.Guard)
 	mux.HandleFunc("/", nothingHere)
 	d.producers = newServer(mux, o.Log)
+	var guardProfiles func(http.Handler) http.Handler
+	if o.Pprof {
+		guardProfiles = func(next http.Handler) http.Handler { return gate.Guard(mayReadProfiles, next) }
+	}
 	d.operator = newServer(admin.New(admin.Options{
-		Live:     []admin.Check{{Name: "store", Look: d.storeWorks}},
-		Ready:    []admin.Check{{Name: "store", Look: d.storeHasRoom}, {Name: "table", Look: d.tableIsGood}},
-		Metrics:  metrics,
-		Reporter: d,
-		Guard:    func(next http.Handler) http.Handler { return gate.Guard(mayReadReport, next) },
+		Live:          []admin.Check{{Name: "store", Look: d.storeWorks}},
+		Ready:         []admin.Check{{Name: "store", Look: d.storeHasRoom}, {Name: "table", Look: d.tableIsGood}},
+		Metrics:       metrics,
+		Reporter:      d,
+		Guard:         func(next http.Handler) http.Handler { return gate.Guard(mayReadReport, next) },
+		GuardProfiles: guardProfiles,
 	}), o.Log)
 	return d, nil
 }
@@ -215,23 +230,18 @@ func (d *dispatcher) feed(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	deferred, dead, err := d.queue.Owed(ctx)
-	if err != nil {
+	if err := d.firstCount(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	for id, n := range deferred {
-		d.recorder.Pending(id, n)
-	}
-	for id, n := range dead {
-		d.recorder.DeadLetters(id, n)
-	}
 	d.counted.Store(true)
 	d.recorder.Touch()
 	var consumers sync.WaitGroup
+	defer d.fanout.Close()
 	defer consumers.Wait()
+	consumers.Go(func() { d.keepCounting(ctx) })
 	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })
 	consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })
 	return nil
@@ -256,9 +266,11 @@ func (d *dispatcher) close() {
 	if d.client != nil {
 		d.client.CloseIdle()
 	}
-	var err error
+	drained, stopDraining := context.WithTimeout(context.Background(), traceTime)
+	defer stopDraining()
+	err := d.tracer.Close(drained)
 	if d.lock != nil {
-		err = d.lock.Close()
+		err = errors.Join(err, d.lock.Close())
 	}
 	for _, l := range []net.Listener{d.Events, d.Admin} {
 		if e := l.Close(); !errors.Is(e, net.ErrClosed) { // the servers have closed them, if they ran

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"errors"
 	"os"
 
 	"github.com/postrider/postrider/dispatcher/admin"
@@ -28,15 +27,15 @@ func (d *dispatcher) Report(since uint64) outcome.Report {
 func (d *dispatcher) Changed() <-chan struct{} { return d.recorder.Changed() }
 
 func (d *dispatcher) storeWorks() (admin.State, string) {
-	if err := errors.Join(d.queue.Healthy(), d.server.Healthy()); err != nil {
+	if err := d.queue.Healthy(); err != nil {
 		return admin.Failed, err.Error()
 	}
 	return admin.OK, "events can be stored"
 }
 
 func (d *dispatcher) storeHasRoom() (admin.State, string) {
-	if state, say := d.storeWorks(); state != admin.OK {
-		return state, say
+	if err := d.queue.Ready(); err != nil {
+		return admin.Failed, err.Error()
 	}
 	if err := d.queue.Full(); err != nil {
 		// Not unready: producers are told 429, and know what to do.

@@ -30,10 +30,10 @@ func serve(s *http.Server, l net.Listener) error {
 	return nil
 }
 
-// nothingHere answers producers who have the path wrong.
+// nothingHere answers callers who have the path wrong.
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	problem.Write(w, problem.Problem{
-		Name: problem.NotFound, Detail: "Send events to /v1/namespaces/NAMESPACE/events; health, metrics and report are on the other listener.",
+		Name: problem.NotFound, Detail: "Events go to /v1/namespaces/NAMESPACE/events, and what is about a webhook is below /v1/namespaces/NAMESPACE/webhooks/NAME; health, metrics and report are on the other listener.",
 	})
 }
 
@@ -51,4 +51,8 @@ func mayPublish(r *http.Request) access.Attributes {
 
 func mayReadReport(*http.Request) access.Attributes {
 	return access.Attributes{Verb: "get", NonResourcePath: admin.ReportPath}
+}
+
+func mayReadProfiles(*http.Request) access.Attributes {
+	return access.Attributes{Verb: "get", NonResourcePath: admin.ProfilesPath}
 }

@@ -13,11 +13,12 @@ const (
 	// that holds this generation. Silence is Unknown.
 	ConditionProgrammed = "Programmed"
 	// ConditionReady sums up the conditions above: True when all are, False
-	// when one is, Unknown otherwise.
+	// when one is, Unknown otherwise. A Webhook that is disabled can be
+	// Ready: whether it sends is told by status.state.
 	ConditionReady = "Ready"
 	// ConditionDelivering is about the receiver: whether the newest attempt
-	// was taken. It stays out of Ready, for a receiver that fails is not a
-	// Webhook that is wrong.
+	// was taken, or why none is made. It stays out of Ready, for a receiver that
+	// fails is not a Webhook that is wrong.
 	ConditionDelivering = "Delivering"
 )
 
@@ -83,7 +84,24 @@ const (
 	ReasonReceiverFailing = "ReceiverFailing"
 	// ReasonNothingSent says that there has been no attempt yet.
 	ReasonNothingSent = "NothingSent"
+	// ReasonCircuitBreakerOpen says that so many attempts in a row failed that
+	// there is none for a while.
+	ReasonCircuitBreakerOpen = "CircuitBreakerOpen"
 
 	// ReasonSpecDisabled is the stateReason of a Webhook whose spec disables it.
 	ReasonSpecDisabled = "SpecDisabled"
+	// ReasonConsecutiveFailures is the stateReason, and the reason of
+	// Delivering, of a Webhook that Postrider disabled because its receiver
+	// failed for long.
+	ReasonConsecutiveFailures = "ConsecutiveFailures"
+	// ReasonReceiverGone is the same when the receiver answered 410 Gone.
+	ReasonReceiverGone = "ReceiverGone"
+)
+
+// Events of Kubernetes about a Webhook have these reasons.
+const (
+	// EventDisabled says that Postrider disabled the Webhook.
+	EventDisabled = "Disabled"
+	// EventEnabled says that a Webhook which Postrider had disabled is enabled anew.
+	EventEnabled = "Enabled"
 )

@@ -2,6 +2,13 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+// EnableAnnotation enables a Webhook that Postrider has disabled: any value that
+// it did not have when that happened does (the first 256 bytes count), such as
+// the time:
+//
+//	kubectl annotate webhook NAME postrider.dev/enable="$(date +%s)" --overwrite
+const EnableAnnotation = "postrider.dev/enable"
+
 // WebhookState says whether a Webhook sends.
 //
 // +kubebuilder:validation:Enum=Enabled;Disabled
@@ -31,12 +38,15 @@ type WebhookStatus struct {
 	// +kubebuilder:validation:Minimum=1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// state says whether the Webhook sends.
+	// state says whether the Webhook sends. Disabled has one meaning, whoever
+	// disabled it: no new event is selected, and what is already owed waits
+	// until the Webhook is enabled again or grows too old. It can be tested.
 	//
 	// +optional
 	State WebhookState `json:"state,omitempty"`
 
-	// stateReason is why it does not, such as SpecDisabled.
+	// stateReason is why it does not: SpecDisabled, ConsecutiveFailures or
+	// ReceiverGone.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
@@ -64,13 +74,26 @@ type WebhookStatus struct {
 	// +optional
 	LastErrorTime *metav1.Time `json:"lastErrorTime,omitempty"`
 
-	// consecutiveFailures counts the attempts that failed since the last success.
+	// consecutiveFailures counts the attempts that failed since the last
+	// success, the last edit of the spec, or since the Webhook was enabled anew.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ConsecutiveFailures int32 `json:"consecutiveFailures,omitempty"`
 
-	// pending counts the deliveries that are owed and not settled.
+	// failingSince is when the first of them ended.
+	//
+	// +optional
+	FailingSince *metav1.Time `json:"failingSince,omitempty"`
+
+	// automaticDisabling is the last time that Postrider itself disabled the
+	// Webhook. Absent: it never has.
+	//
+	// +optional
+	AutomaticDisabling *AutomaticDisabling `json:"automaticDisabling,omitempty"`
+
+	// pending counts the deliveries that are owed and not settled: in the
+	// memory of dispatchers, and in their store.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -81,6 +104,50 @@ type WebhookStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	DeadLetters int32 `json:"deadLetters,omitempty"`
+}
+
+// AutomaticDisabling tells that Postrider disabled a Webhook, why, and what it
+// looked like then: what is different later enables it anew.
+type AutomaticDisabling struct {
+	// number counts the automatic disablings of this Webhook, from 1.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Number int64 `json:"number,omitempty"`
+
+	// reason is why: ConsecutiveFailures, as the policy's autoDisable has it, or
+	// ReceiverGone, when the receiver answered 410.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// time is when the attempt ended that led to it. A test delivery that
+	// succeeds later enables the Webhook.
+	//
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
+	// generation is that of the Webhook then. An edit of the spec enables it.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
+
+	// enableAnnotation is what the annotation postrider.dev/enable held then, up
+	// to 256 bytes of it. Another value enables the Webhook; to remove it does not.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	EnableAnnotation string `json:"enableAnnotation,omitempty"`
+
+	// enabledTime is when the Webhook was enabled anew. Absent: it is still
+	// disabled.
+	//
+	// +optional
+	EnabledTime *metav1.Time `json:"enabledTime,omitempty"`
 }
 
 // Delivery is one attempt to deliver one event.

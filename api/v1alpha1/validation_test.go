@@ -113,6 +113,23 @@ func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
 		"a long age":                             {policy, "{retry: {maxAge: 169h}}", "spec.retry.maxAge", "1s to 168h"},
 		"no concurrency":                         {policy, "{concurrency: 0}", "spec.concurrency", "1"},
 		"too much concurrency":                   {policy, "{concurrency: 101}", "spec.concurrency", "100"},
+		"a rate without requests":                {policy, "{rateLimit: {per: 1s}}", "spec.rateLimit.requests", "Required"},
+		"a rate of nothing":                      {policy, "{rateLimit: {requests: 0}}", "spec.rateLimit.requests", "1"},
+		"too high a rate":                        {policy, "{rateLimit: {requests: 10001}}", "spec.rateLimit.requests", "10000"},
+		"a rate in too short a time":             {policy, "{rateLimit: {requests: 1, per: 999ms}}", "spec.rateLimit.per", "1s to 1h"},
+		"a rate in too long a time":              {policy, "{rateLimit: {requests: 1, per: 61m}}", "spec.rateLimit.per", "1s to 1h"},
+		"a breaker that says nothing":            {policy, "{circuitBreaker: {}}", "spec.circuitBreaker", "at least 1 properties"},
+		"a breaker of negative failures":         {policy, "{circuitBreaker: {failures: -1}}", "spec.circuitBreaker.failures", "0"},
+		"a breaker of too many failures":         {policy, "{circuitBreaker: {failures: 1001}}", "spec.circuitBreaker.failures", "1000"},
+		"a breaker that hardly opens":            {policy, "{circuitBreaker: {openFor: 999ms}}", "spec.circuitBreaker.openFor", "1s to 1h"},
+		"a breaker that opens for long":          {policy, "{circuitBreaker: {openFor: 61m}}", "spec.circuitBreaker.openFor", "1s to 1h"},
+		"disabling that says nothing":            {policy, "{autoDisable: {}}", "spec.autoDisable", "at least 1 properties"},
+		"disabling after negative failures":      {policy, "{autoDisable: {consecutiveFailures: -1}}", "spec.autoDisable.consecutiveFailures", "0"},
+		"disabling after too many failures":      {policy, "{autoDisable: {consecutiveFailures: 10001}}", "spec.autoDisable.consecutiveFailures", "10000"},
+		"disabling in a hurry":                   {policy, "{autoDisable: {over: 59s}}", "spec.autoDisable.over", "1m to 720h"},
+		"disabling after too long":               {policy, "{autoDisable: {over: 721h}}", "spec.autoDisable.over", "1m to 720h"},
+		"disabling over what is no duration":     {policy, "{autoDisable: {over: a week}}", "spec.autoDisable.over", "such as 168h"},
+		"a log that says nothing":                {policy, "{attemptLog: {}}", "spec.attemptLog", "at least 1 properties"},
 		"a number where a duration is asked for": {policy, "{timeout: 10}", "spec.timeout", "string"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +175,11 @@ var good = map[string]struct{ kind, spec string }{
 	"unsigned":       {policy, "{signing: {type: None, generate: false}}"},
 	"single-attempt": {policy, "{retry: {backoff: []}}"},
 	"largest-policy": {policy, `{signing: {type: StandardWebhooks, secretRef: {name: s}, generate: true}, timeout: 60s, concurrency: 100,
-	  retry: {backoff: [100ms, 1m30s, 1.5h, 24h], jitterPercent: 0, maxAge: 168h}}`},
+	  retry: {backoff: [100ms, 1m30s, 1.5h, 24h], jitterPercent: 0, maxAge: 168h},
+	  rateLimit: {requests: 10000, per: 1h}, circuitBreaker: {failures: 1000, openFor: 1h},
+	  autoDisable: {consecutiveFailures: 10000, over: 720h}, attemptLog: {responseBodies: true}}`},
+	"switched-off": {policy, `{rateLimit: {requests: 1, per: 1s}, circuitBreaker: {failures: 0, openFor: 1s},
+	  autoDisable: {consecutiveFailures: 0, over: 1m}, attemptLog: {responseBodies: false}}`},
 }
 
 func TestAGoodObjectIsKeptAsItWasWritten(t *testing.T) {

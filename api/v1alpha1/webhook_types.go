@@ -14,6 +14,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Last Delivery",type=date,JSONPath=`.status.lastDelivery.time`
 // +kubebuilder:printcolumn:name="Last Error",type=string,JSONPath=`.status.lastError`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="State Reason",type=string,priority=1,JSONPath=`.status.stateReason`
 // +kubebuilder:printcolumn:name="URL",type=string,priority=1,JSONPath=`.spec.endpoint.url`
 type Webhook struct {
 	metav1.TypeMeta `json:",inline"`
@@ -69,7 +70,9 @@ type WebhookSpec struct {
 	Description string `json:"description,omitempty"`
 
 	// disabled stops the Webhook: no new event is selected, and what it is
-	// already owed waits until it is enabled again or grows too old. Default false.
+	// already owed waits until it is enabled again or grows too old. It can be
+	// tested meanwhile. Postrider never writes this field: when it disables a
+	// Webhook itself, status.state says so. Default false.
 	//
 	// +optional
 	Disabled bool `json:"disabled,omitempty"`

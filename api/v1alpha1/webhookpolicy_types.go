@@ -70,6 +70,29 @@ type WebhookPolicySpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Concurrency *int32 `json:"concurrency,omitempty"`
+
+	// rateLimit is how many attempts may begin in a span of time, at each
+	// dispatcher. What is above it waits. Default: no limit.
+	//
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
+
+	// circuitBreaker keeps attempts from a receiver that fails, for a while
+	// each time. What it is owed waits. Default: 10 failures, 1m.
+	//
+	// +optional
+	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
+
+	// autoDisable is when Postrider disables a Webhook whose receiver fails for
+	// long. Default: 20 failures over 168h.
+	//
+	// +optional
+	AutoDisable *AutoDisable `json:"autoDisable,omitempty"`
+
+	// attemptLog is what is remembered of attempts.
+	//
+	// +optional
+	AttemptLog *AttemptLog `json:"attemptLog,omitempty"`
 }
 
 // SigningType names a way of signing.
@@ -148,4 +171,84 @@ type Retry struct {
 	// +kubebuilder:validation:MaxLength=20
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="spec.retry.maxAge must be a duration from 1s to 168h, such as 72h"
 	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
+}
+
+// RateLimit is so many attempts in so much time.
+type RateLimit struct {
+	// requests is how many attempts may begin: 1 to 10,000.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Requests int32 `json:"requests,omitempty"`
+
+	// per is in how much time: 1s to 1h. Default 1s.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="spec.rateLimit.per must be a duration from 1s to 1h, such as 1s"
+	Per *metav1.Duration `json:"per,omitempty"`
+}
+
+// CircuitBreaker keeps attempts from a receiver that fails.
+//
+// +kubebuilder:validation:MinProperties=1
+type CircuitBreaker struct {
+	// failures is how many attempts in a row must fail to open the circuit
+	// breaker: 1 to 1,000, or 0 for a circuit breaker that never opens. Default 10.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Failures *int32 `json:"failures,omitempty"`
+
+	// openFor is how long nothing is attempted before one attempt probes
+	// whether the receiver is back: 1s to 1h. It grows while probes fail.
+	// Default 1m.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="spec.circuitBreaker.openFor must be a duration from 1s to 1h, such as 1m"
+	OpenFor *metav1.Duration `json:"openFor,omitempty"`
+}
+
+// AutoDisable is when Postrider disables a Webhook: when so many attempts in a
+// row have failed, and the last of them ended so long after the first. A
+// success between them, and an edit of the Webhook's spec, begin the row anew.
+// A receiver that answers 410 Gone disables its Webhook at once, whatever is
+// said here.
+//
+// +kubebuilder:validation:MinProperties=1
+type AutoDisable struct {
+	// consecutiveFailures is how many attempts in a row must have failed: 1 to
+	// 10,000, or 0 to never disable because of failures. Default 20.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	ConsecutiveFailures *int32 `json:"consecutiveFailures,omitempty"`
+
+	// over is how much time must lie between the first of them and the last: 1m
+	// to 720h. Default 168h.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(ms|s|m|h))+$') && duration(self) >= duration('1m') && duration(self) <= duration('720h')",message="spec.autoDisable.over must be a duration from 1m to 720h, such as 168h"
+	Over *metav1.Duration `json:"over,omitempty"`
+}
+
+// AttemptLog is what is remembered of attempts.
+//
+// +kubebuilder:validation:MinProperties=1
+type AttemptLog struct {
+	// responseBodies keeps the beginning of what the receiver answers, at most
+	// 1 KiB of each answer. Everyone who may read the deliveries of a Webhook
+	// can then read it, so leave it off where answers hold what they should not
+	// see. Default false.
+	//
+	// +optional
+	ResponseBodies bool `json:"responseBodies,omitempty"`
 }

@@ -41,6 +41,10 @@ func odd(text string, number int64, secret []byte) compile.Snapshot {
 			Timeout:     &d,
 			Concurrency: &n,
 			Retry:       &v1alpha1.Retry{Backoff: []metav1.Duration{d}, JitterPercent: &n, MaxAge: &d},
+
+			RateLimit:      &v1alpha1.RateLimit{Requests: n, Per: &d},
+			CircuitBreaker: &v1alpha1.CircuitBreaker{Failures: &n, OpenFor: &d},
+			AutoDisable:    &v1alpha1.AutoDisable{ConsecutiveFailures: &n, Over: &d},
 		}}},
 		Secrets: map[types.NamespacedName]map[string][]byte{{Namespace: "shop", Name: "odd"}: {text: secret, "secret": secret, "value": secret}},
 	}
@@ -70,6 +74,10 @@ func odd(text string, number int64, secret []byte) compile.Snapshot {
 		m.Name = fmt.Sprintf("odd-%d", i)
 		s.Webhooks = append(s.Webhooks, v1alpha1.Webhook{ObjectMeta: m, Spec: spec})
 	}
+	gone := s.Webhooks[0]
+	gone.Name = "odd-and-gone"
+	gone.Status.AutomaticDisabling = &v1alpha1.AutomaticDisabling{Number: number, Reason: v1alpha1.ReasonReceiverGone, Generation: 1}
+	s.Webhooks = append(s.Webhooks, gone)
 	return s
 }
 
@@ -184,10 +192,74 @@ func TestNothingIsGivenUpWhileAPolicyIsBeingReplaced(t *testing.T) {
 	s := odd("a", 5, nil)
 	w := &s.Webhooks[0]
 	w.Spec.Condition, w.Spec.PolicyRef = "", &v1alpha1.LocalReference{Name: "gone"}
-	for _, rt := range compile.Compile(s).Table.Routes {
+	r := compile.Compile(s)
+	if d := r.Webhooks[types.NamespacedName{Namespace: "shop", Name: w.Name}].AutoDisable; d != (compile.AutoDisable{}) {
+		t.Errorf("it may be disabled as %+v", d)
+	}
+	for _, rt := range r.Table.Routes {
 		if rt.ID == "shop/"+w.Name && (rt.Hold != v1alpha1.ReasonRefNotFound || rt.Retry.MaxAge != 168*time.Hour) {
 			t.Errorf("it is held for %s and waits for %s", rt.Hold, rt.Retry.MaxAge)
 		}
+	}
+}
+
+func TestTheTermsOfAutomaticDisablingGoWithTheVerdict(t *testing.T) {
+	over := metav1.Duration{Duration: time.Hour}
+	for name, tt := range map[string]struct {
+		policy *v1alpha1.AutoDisable
+		want   compile.AutoDisable
+	}{
+		"none are the defaults":     {nil, compile.AutoDisable{Failures: 20, Over: 168 * time.Hour}},
+		"each has a default":        {&v1alpha1.AutoDisable{Over: &over}, compile.AutoDisable{Failures: 20, Over: time.Hour}},
+		"no failures mean never":    {&v1alpha1.AutoDisable{ConsecutiveFailures: new(int32(0)), Over: &over}, compile.AutoDisable{}},
+		"what is said is the terms": {&v1alpha1.AutoDisable{ConsecutiveFailures: new(int32(3)), Over: &over}, compile.AutoDisable{Failures: 3, Over: time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "a"}}
+			w.Spec.PolicyRef = &v1alpha1.LocalReference{Name: "p"}
+			p := v1alpha1.WebhookPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "p"}}
+			p.Spec.AutoDisable = tt.policy
+			r := compile.Compile(compile.Snapshot{Webhooks: []v1alpha1.Webhook{w}, WebhookPolicies: []v1alpha1.WebhookPolicy{p}})
+			v := r.Webhooks[types.NamespacedName{Namespace: "shop", Name: "a"}]
+			if v.AutoDisable != tt.want {
+				t.Errorf("they are %+v", v.AutoDisable)
+			}
+			other := v
+			other.AutoDisable.Failures++
+			if v.Equal(other) {
+				t.Error("other terms are no news")
+			}
+		})
+	}
+}
+
+func TestAnEpochEndsWithAnEditWithADisablingAndWithTheObject(t *testing.T) {
+	w := v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{UID: "a5a4e1c0-1111-2222-3333-444444444444", Generation: 1}}
+	seen := map[string]string{compile.Epoch(&w): "the first"}
+	for _, step := range []struct {
+		what   string
+		change func()
+		same   bool
+	}{
+		{"another edit", func() { w.Generation++ }, false},
+		{"a disabling", func() { w.Status.AutomaticDisabling = &v1alpha1.AutomaticDisabling{Number: 1, Generation: 2} }, false},
+		{"the enabling", func() { w.Status.AutomaticDisabling.EnabledTime = new(metav1.Now()) }, true},
+		{"a second disabling", func() { w.Status.AutomaticDisabling = &v1alpha1.AutomaticDisabling{Number: 2, Generation: 2} }, false},
+		{"another object", func() { w.UID, w.Generation, w.Status.AutomaticDisabling = "b0000000-1", 1, nil }, false},
+	} {
+		before := compile.Epoch(&w)
+		step.change()
+		now := compile.Epoch(&w)
+		if step.same {
+			if now != before {
+				t.Errorf("%s changes %q to %q", step.what, before, now)
+			}
+			continue
+		}
+		if of, ok := seen[now]; ok {
+			t.Errorf("%s has the epoch %q of %s", step.what, now, of)
+		}
+		seen[now] = step.what
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,6 +30,17 @@ type Verdict struct {
 	UID        types.UID // of the object that was judged
 	Generation int64     // of its spec
 	Faults     []Fault   // none when all is well
+
+	// AutoDisable are the terms of a Webhook's policy that the manager itself
+	// applies; those of other kinds have none.
+	AutoDisable AutoDisable
+}
+
+// AutoDisable is when failures in a row disable a Webhook: when there are so
+// many, over so much time. The zero AutoDisable is never.
+type AutoDisable struct {
+	Failures int32
+	Over     time.Duration
 }
 
 // About reports whether v is the verdict on o as it is now.
@@ -58,7 +70,7 @@ func (v Verdict) Text(condition string) string {
 
 // Equal reports whether v and w say the same.
 func (v Verdict) Equal(w Verdict) bool {
-	return v.UID == w.UID && v.Generation == w.Generation && slices.Equal(v.Faults, w.Faults)
+	return v.UID == w.UID && v.Generation == w.Generation && v.AutoDisable == w.AutoDisable && slices.Equal(v.Faults, w.Faults)
 }
 
 func judge(o metav1.Object) Verdict {

@@ -22,14 +22,17 @@ const (
 	maxWeight = 16 << 10
 )
 
-// webhook makes the route of o. What is wrong with o holds the route: a spec
-// that makes no sense selects nothing, a reference that does not resolve lets
-// events come and wait. Either way the backlog is kept.
+// webhook makes the route of o. What is wrong with o holds the route: a Webhook
+// that is disabled and a spec that makes no sense select nothing, a reference
+// that does not resolve lets events come and wait. Either way the backlog is
+// kept. A disabled Webhook that is whole keeps what an attempt needs, so that it
+// can be tested.
 func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	v := judge(o)
 	rt := route.Route{
 		ID:         o.Namespace + "/" + o.Name,
 		Generation: o.Generation,
+		Epoch:      Epoch(o),
 		URL:        o.Spec.Endpoint.URL,
 		Events:     o.Spec.Events,
 		Condition:  o.Spec.Condition,
@@ -40,29 +43,27 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	checkWeight(&v, &rt, o)
 
 	t := c.resolvePolicy(&v, o)
-	rt.Signing, rt.Timeout, rt.Retry, rt.Concurrency = t.signing, t.timeout, t.retry, t.concurrency
+	t.apply(&rt)
+	v.AutoDisable = t.autoDisable
 
-	invalid := v.Fault(v1alpha1.ConditionAccepted)
-	switch {
-	case o.Spec.Disabled:
-		rt = held(rt, v1alpha1.ReasonSpecDisabled)
-		rt.Events, rt.Condition = nil, ""
-	case invalid != nil:
-		rt = held(rt, invalid.Reason)
-		rt.Events, rt.Condition = nil, ""
-	case len(v.Faults) > 0:
-		rt = held(rt, v.Faults[0].Reason)
+	if len(v.Faults) > 0 {
+		rt.Hold = v.Faults[0].Reason
+		strip(&rt)
+	}
+	if invalid := v.Fault(v1alpha1.ConditionAccepted); invalid != nil {
+		rt.Hold, rt.Events, rt.Condition = invalid.Reason, nil, ""
+	}
+	if reason := disabled(o); reason != "" {
+		rt.Hold, rt.Events, rt.Condition = reason, nil, ""
 	}
 	return rt, v
 }
 
-// held takes away what an attempt would need: there is none, and a credential
-// that is not used is better not passed on. What selects events stays, and so
-// do the terms, for what waits grows old meanwhile.
-func held(rt route.Route, reason string) route.Route {
-	rt.Hold = reason
+// strip takes away what an attempt would need: there can be none, and a
+// credential that is not used is better not passed on. What selects events
+// stays, and so do the terms, for what waits grows old meanwhile.
+func strip(rt *route.Route) {
 	rt.URL, rt.Headers, rt.Authorization, rt.Signing, rt.Format = "", nil, nil, nil, ""
-	return rt
 }
 
 // checkSpec judges what can be judged without looking elsewhere.
@@ -190,9 +191,9 @@ func (c *compiler) resolveItem(v *Verdict, o *v1alpha1.Webhook) *route.Authoriza
 }
 
 // resolvePolicy returns the default terms when there is no usable policy. In
-// case one was asked for, the fault that it notes holds the route, and what
-// waits may grow as old as any policy could allow: nothing is given up because
-// a policy is being replaced.
+// case one was asked for, the fault that it notes holds the route, what waits
+// may grow as old as any policy could allow, and nothing disables the Webhook:
+// nothing is given up because a policy is being replaced.
 func (c *compiler) resolvePolicy(v *Verdict, o *v1alpha1.Webhook) terms {
 	if ref := o.Spec.PolicyRef; ref != nil {
 		t, found := c.policies[types.NamespacedName{Namespace: o.Namespace, Name: ref.Name}]
@@ -200,7 +201,7 @@ func (c *compiler) resolvePolicy(v *Verdict, o *v1alpha1.Webhook) terms {
 			return t
 		}
 		t = c.terms(&v1alpha1.WebhookPolicy{})
-		t.retry.MaxAge = maxAge
+		t.retry.MaxAge, t.autoDisable = maxAge, AutoDisable{}
 		return t
 	}
 	return c.terms(&v1alpha1.WebhookPolicy{})

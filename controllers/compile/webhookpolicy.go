@@ -18,6 +18,13 @@ const (
 	defaultConcurrency = 10
 	defaultJitter      = 20 // percent
 	defaultMaxAge      = 72 * time.Hour
+	defaultPer         = time.Second
+
+	defaultBreakerFailures = 10
+	defaultOpenFor         = time.Minute
+
+	defaultDisableFailures = 20
+	defaultDisableOver     = 168 * time.Hour
 )
 
 // defaultBackoff is the schedule that Standard Webhooks recommends, cut off
@@ -35,6 +42,13 @@ const (
 	maxConcurrency         = 100
 	maxBackoff             = 20
 	maxSigningKeys         = 4
+
+	maxRequests            = 10_000
+	minPer, maxPer         = time.Second, time.Hour
+	maxBreakerFailures     = 1_000
+	minOpenFor, maxOpenFor = time.Second, time.Hour
+	maxDisableFailures     = 10_000
+	minOver, maxOver       = time.Minute, 720 * time.Hour
 )
 
 // terms is a WebhookPolicy as Webhooks use it. Without faults it is complete.
@@ -44,7 +58,18 @@ type terms struct {
 	retry       route.Retry
 	concurrency int
 
+	rateLimit     route.Rate
+	breaker       route.Breaker
+	keepResponses bool
+	autoDisable   AutoDisable
+
 	verdict Verdict
+}
+
+// apply makes t the terms of rt.
+func (t *terms) apply(rt *route.Route) {
+	rt.Signing, rt.Timeout, rt.Retry, rt.Concurrency = t.signing, t.timeout, t.retry, t.concurrency
+	rt.RateLimit, rt.Breaker, rt.KeepResponses = t.rateLimit, t.breaker, t.keepResponses
 }
 
 func (c *compiler) terms(o *v1alpha1.WebhookPolicy) terms {
@@ -64,8 +89,48 @@ func (c *compiler) terms(o *v1alpha1.WebhookPolicy) terms {
 	if retry.Backoff != nil { // an empty list is a wish: a single attempt
 		t.retry.Backoff = v.backoff(retry.Backoff)
 	}
+	t.rateLimit = v.rateLimit(spec.RateLimit)
+	t.breaker = v.breaker(spec.CircuitBreaker)
+	t.autoDisable = v.autoDisable(spec.AutoDisable)
+	t.keepResponses = spec.AttemptLog != nil && spec.AttemptLog.ResponseBodies
 	t.signing = c.signing(v, o)
 	return t
+}
+
+func (v *Verdict) rateLimit(l *v1alpha1.RateLimit) route.Rate {
+	if l == nil {
+		return route.Rate{}
+	}
+	return route.Rate{
+		Requests: int(v.number("spec.rateLimit.requests", &l.Requests, 0, 1, maxRequests)),
+		Per:      v.duration("spec.rateLimit.per", l.Per, defaultPer, minPer, maxPer),
+	}
+}
+
+// breaker of no failures is none: it never opens.
+func (v *Verdict) breaker(b *v1alpha1.CircuitBreaker) route.Breaker {
+	if b == nil {
+		b = &v1alpha1.CircuitBreaker{}
+	}
+	failures := v.number("spec.circuitBreaker.failures", b.Failures, defaultBreakerFailures, 0, maxBreakerFailures)
+	openFor := v.duration("spec.circuitBreaker.openFor", b.OpenFor, defaultOpenFor, minOpenFor, maxOpenFor)
+	if failures == 0 {
+		return route.Breaker{}
+	}
+	return route.Breaker{Failures: int(failures), OpenFor: openFor}
+}
+
+// autoDisable after no failures is never.
+func (v *Verdict) autoDisable(a *v1alpha1.AutoDisable) AutoDisable {
+	if a == nil {
+		a = &v1alpha1.AutoDisable{}
+	}
+	failures := v.number("spec.autoDisable.consecutiveFailures", a.ConsecutiveFailures, defaultDisableFailures, 0, maxDisableFailures)
+	over := v.duration("spec.autoDisable.over", a.Over, defaultDisableOver, minOver, maxOver)
+	if failures == 0 {
+		return AutoDisable{}
+	}
+	return AutoDisable{Failures: failures, Over: over}
 }
 
 func (v *Verdict) duration(path string, d *metav1.Duration, absent, least, most time.Duration) time.Duration {

@@ -92,7 +92,7 @@ func (w *world) until(t *testing.T, what string, holds func() bool) {
 }
 
 func (w *world) phase(want rollout.Phase) func() bool {
-	return func() bool { return w.Facts("shop/a", generation(1)).Progress.Phase == want }
+	return func() bool { return w.Facts("shop/a", generation(1), "").Progress.Phase == want }
 }
 
 func TestThePollerListsOnceThenFollows(t *testing.T) {
@@ -114,7 +114,7 @@ func TestThePollerListsOnceThenFollows(t *testing.T) {
 	write("second")
 	p.answers <- report(outcome.Report{Started: started.Add(time.Hour), Digest: "d1", Revision: 20}) // a restart
 	p.answers <- report(outcome.Report{Started: started.Add(time.Hour), Digest: "d1", Revision: 2, Summaries: []outcome.Summary{{Route: "shop/a", Pending: 1}}})
-	w.until(t, "the new process is heard", func() bool { return w.Facts("shop/a", generation(1)).Summary.Pending == 1 })
+	w.until(t, "the new process is heard", func() bool { return w.Facts("shop/a", generation(1), "").Summary.Pending == 1 })
 
 	var got []string
 	for range 5 {

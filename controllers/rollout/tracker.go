@@ -66,8 +66,9 @@ type Tracker struct {
 	history     history
 	routes      map[string]published
 	dispatchers map[string]*dispatcher // by URL
-	aloneSince  time.Time              // since when no dispatcher is known; zero while one is, and before Follow
-	failure     string                 // why the last publication failed, empty when it did not
+	departed    departed
+	aloneSince  time.Time // since when no dispatcher is known; zero while one is, and before Follow
+	failure     string    // why the last publication failed, empty when it did not
 }
 
 type published struct {
@@ -151,7 +152,7 @@ func (t *Tracker) enter(versions map[string]Version, number uint64) {
 		}
 	}
 	maps.DeleteFunc(t.routes, func(id string, _ published) bool { _, ok := versions[id]; return !ok })
-	for _, d := range t.dispatchers {
+	for _, d := range slices.AppendSeq(slices.Clone(t.departed), maps.Values(t.dispatchers)) {
 		maps.DeleteFunc(d.summaries, func(id string, _ outcome.Summary) bool { _, ok := versions[id]; return !ok })
 	}
 }
@@ -159,7 +160,12 @@ func (t *Tracker) enter(versions map[string]Version, number uint64) {
 // Follow tells which dispatchers there are, by URL.
 func (t *Tracker) Follow(urls []string) {
 	t.update(func() []string {
-		maps.DeleteFunc(t.dispatchers, func(url string, _ *dispatcher) bool { return !slices.Contains(urls, url) })
+		for url, d := range t.dispatchers {
+			if !slices.Contains(urls, url) {
+				t.departed.add(d)
+				delete(t.dispatchers, url)
+			}
+		}
 		for _, url := range urls {
 			if t.dispatchers[url] == nil {
 				t.dispatchers[url] = &dispatcher{summaries: map[string]outcome.Summary{}}
@@ -184,11 +190,15 @@ func (t *Tracker) Heard(url string, r outcome.Report, complete bool) {
 			return nil // it has been let go meanwhile
 		}
 		if complete {
+			if d.report.Instance != r.Instance || !d.report.Started.Equal(r.Started) {
+				t.departed.add(d) // another process answers in its place
+			}
 			clear(d.summaries)
 		}
 		news := make([]string, len(r.Summaries))
 		for i, s := range r.Summaries {
 			d.summaries[s.Route], news[i] = s, s.Route
+			t.departed.succeeded(s)
 		}
 		whole := d.complete()
 		r.Summaries = nil
@@ -222,8 +232,9 @@ func (t *Tracker) Silent(url string) (news bool) {
 // Review notices that grace is over for somebody. Call it every now and then.
 func (t *Tracker) Review() { t.update(func() []string { return nil }) }
 
-// Facts are what is known about a version of the Webhook with the route.
-func (t *Tracker) Facts(route string, v Version) Facts {
+// Facts are what is known about a version of the Webhook with the route, and
+// about the failures of its epoch.
+func (t *Tracker) Facts(route string, v Version, epoch string) Facts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := Facts{Progress: Progress{Phase: Pending}, Complete: len(t.dispatchers) > 0}
@@ -231,7 +242,8 @@ func (t *Tracker) Facts(route string, v Version) Facts {
 		f.Progress = p.progress
 	}
 	var known []outcome.Summary
-	for _, d := range t.processes() {
+	live := t.processes()
+	for _, d := range live {
 		f.Complete = f.Complete && d.complete()
 		if d.heard && (f.Started.IsZero() || d.report.Started.Before(f.Started)) {
 			f.Started = d.report.Started
@@ -240,30 +252,30 @@ func (t *Tracker) Facts(route string, v Version) Facts {
 			known = append(known, s)
 		}
 	}
-	f.Summary = Fold(known...)
+	for _, d := range t.departed {
+		_, back := live[d.process()] // such as a pod that was not ready for a moment
+		if s, ok := d.summaries[route]; ok && !back {
+			known = append(known, s)
+		}
+	}
+	f.Summary = Fold(epoch, known...)
 	return f
 }
 
 // processes are the dispatchers, each once even if it is known by two URLs, such
 // as one that was given and one of the Service.
-func (t *Tracker) processes() []*dispatcher {
-	type process struct {
-		instance string
-		started  int64
-	}
-	var all []*dispatcher
+func (t *Tracker) processes() map[process]*dispatcher {
 	newest := make(map[process]*dispatcher, len(t.dispatchers))
-	for _, d := range t.dispatchers {
+	for url, d := range t.dispatchers {
+		p := d.process()
 		if d.report.Instance == "" { // it has not said who it is
-			all = append(all, d)
-			continue
+			p.instance = url
 		}
-		p := process{d.report.Instance, d.report.Started.UnixNano()}
 		if o := newest[p]; o == nil || o.report.Revision < d.report.Revision {
 			newest[p] = d
 		}
 	}
-	return slices.AppendSeq(all, maps.Values(newest))
+	return newest
 }
 
 // update changes something, judges every route again and announces those with

@@ -45,7 +45,7 @@ func (s *story) report(url, digest, fault string, summaries ...outcome.Summary) 
 // phases tells how far shop/a and shop/b are at the generations, and forgets the news.
 func (s *story) phases(a, b int64) string {
 	s.news = nil
-	return fmt.Sprint(s.Facts("shop/a", generation(a)).Progress.Phase, " ", s.Facts("shop/b", generation(b)).Progress.Phase)
+	return fmt.Sprint(s.Facts("shop/a", generation(a), "").Progress.Phase, " ", s.Facts("shop/b", generation(b), "").Progress.Phase)
 }
 
 func expect(t *testing.T, what, got, want string) {
@@ -88,10 +88,10 @@ func TestAnObjectOfTheSameNameIsAnotherObject(t *testing.T) {
 	s.report("one", "d1", "")
 	again := rollout.Version{UID: "other", Generation: 1}
 	s.Published("d2", map[string]rollout.Version{"shop/a": again})
-	if p := s.Facts("shop/a", again).Progress.Phase; p != rollout.Pending {
+	if p := s.Facts("shop/a", again, "").Progress.Phase; p != rollout.Pending {
 		t.Errorf("it is %s before anybody has confirmed it", p)
 	}
-	if p := s.Facts("shop/b", generation(1)).Progress.Phase; p != rollout.Pending {
+	if p := s.Facts("shop/b", generation(1), "").Progress.Phase; p != rollout.Pending {
 		t.Errorf("a deleted Webhook is %s", p)
 	}
 }
@@ -127,7 +127,7 @@ func TestARefusedTableIsRejectedWithTheDispatchersError(t *testing.T) {
 	s.publish("d2", 2, 1)
 	s.report("one", "d1", "the shard is not gzip")
 	expect(t, "what the refused table brings is rejected at once", s.phases(2, 1), "Rejected Programmed")
-	p := s.Facts("shop/a", generation(2)).Progress
+	p := s.Facts("shop/a", generation(2), "").Progress
 	if !strings.Contains(p.Detail, "one") || !strings.Contains(p.Detail, "the shard is not gzip") {
 		t.Errorf("the detail is %q", p.Detail)
 	}
@@ -150,7 +150,7 @@ func TestSilenceCountsAfterAWhile(t *testing.T) {
 	s.clock = s.clock.Add(grace)
 	s.Silent("http://one")
 	expect(t, "silent for long", s.phases(1, 1), "Unreachable Unreachable")
-	if p := s.Facts("shop/a", generation(1)).Progress; !strings.Contains(p.Detail, "http://one") {
+	if p := s.Facts("shop/a", generation(1), "").Progress; !strings.Contains(p.Detail, "http://one") {
 		t.Errorf("the detail is %q", p.Detail)
 	}
 	s.report("http://one", "d1", "")
@@ -164,7 +164,7 @@ func TestWithoutDispatcherNothingIsProgrammed(t *testing.T) {
 	s.clock = s.clock.Add(grace)
 	s.Review()
 	expect(t, "after a while", s.phases(1, 1), "Unreachable Unreachable")
-	if p := s.Facts("shop/a", generation(1)).Progress; !strings.Contains(p.Detail, "--dispatcher-url") {
+	if p := s.Facts("shop/a", generation(1), "").Progress; !strings.Contains(p.Detail, "--dispatcher-url") {
 		t.Errorf("the detail does not say what to do: %q", p.Detail)
 	}
 	s.Follow([]string{"one"})
@@ -178,19 +178,19 @@ func TestNumbersAreCompleteOnceEveryDispatcherHasReported(t *testing.T) {
 	s := newStory("one", "two")
 	s.publish("d1", 1, 1)
 	s.report("one", "d1", "", outcome.Summary{Route: "shop/a", Pending: 2})
-	if f := s.Facts("shop/a", generation(1)); f.Complete || f.Summary.Pending != 2 {
+	if f := s.Facts("shop/a", generation(1), ""); f.Complete || f.Summary.Pending != 2 {
 		t.Errorf("one of two has reported: %+v", f)
 	}
 	s.report("two", "d1", "", outcome.Summary{Route: "shop/a", Pending: 3})
-	if f := s.Facts("shop/a", generation(1)); !f.Complete || f.Summary.Pending != 5 {
+	if f := s.Facts("shop/a", generation(1), ""); !f.Complete || f.Summary.Pending != 5 {
 		t.Errorf("both have reported: %+v", f)
 	}
 	s.Heard("two", outcome.Report{Counted: true, Digest: "d1"}, true)
-	if f := s.Facts("shop/a", generation(1)); f.Summary.Pending != 2 {
+	if f := s.Facts("shop/a", generation(1), ""); f.Summary.Pending != 2 {
 		t.Errorf("a complete report replaces what was known: %+v", f)
 	}
 	s.Follow([]string{"two"})
-	if f := s.Facts("shop/a", generation(1)); f.Summary.Pending != 0 {
+	if f := s.Facts("shop/a", generation(1), ""); f.Summary.Pending != 0 {
 		t.Errorf("what a dispatcher said goes with it: %+v", f)
 	}
 }
@@ -220,7 +220,7 @@ func TestAVersionThatCannotBePublishedSaysSoUntilItIs(t *testing.T) {
 		t.Errorf("(-want +announced)\n%s", diff)
 	}
 	expect(t, "the table does not build", s.phases(2, 1), "Unpublished Programmed")
-	if d := s.Facts("shop/a", generation(2)).Progress.Detail; !strings.Contains(d, "the quota is used up") || len(d) > 600 || !utf8.ValidString(d) {
+	if d := s.Facts("shop/a", generation(2), "").Progress.Detail; !strings.Contains(d, "the quota is used up") || len(d) > 600 || !utf8.ValidString(d) {
 		t.Errorf("the detail has %d bytes: %.100q", len(d), d)
 	}
 
@@ -242,7 +242,7 @@ func TestAnObjectThatComesBackDuringAFailureIsProgrammedByAnEqualTable(t *testin
 	s.PublishFailed(again, errors.New("not now"))
 	s.Published("d1", again)
 	s.PublishSucceeded()
-	if p := s.Facts("shop/a", again["shop/a"]).Progress.Phase; p != rollout.Programmed {
+	if p := s.Facts("shop/a", again["shop/a"], "").Progress.Phase; p != rollout.Programmed {
 		t.Errorf("it is %s", p)
 	}
 }
@@ -262,7 +262,7 @@ func TestADispatcherWithoutTheTableTakesProgrammedBackAfterAWhile(t *testing.T) 
 			s.clock = s.clock.Add(grace)
 			s.Review()
 			expect(t, "for long", s.phases(2, 2), "Behind Behind")
-			if d := s.Facts("shop/a", generation(2)).Progress.Detail; !strings.Contains(d, "dispatcher two") {
+			if d := s.Facts("shop/a", generation(2), "").Progress.Detail; !strings.Contains(d, "dispatcher two") {
 				t.Errorf("the detail is %q", d)
 			}
 			s.report("two", "d2", "")
@@ -287,12 +287,12 @@ func TestNumbersAreIncompleteUntilTheBacklogIsCounted(t *testing.T) {
 	s := newStory("one")
 	s.publish("d1", 1, 1)
 	s.Heard("one", outcome.Report{Instance: "one", Digest: "d1"}, true)
-	if s.Facts("shop/a", generation(1)).Complete {
+	if s.Facts("shop/a", generation(1), "").Complete {
 		t.Error("it is complete before the backlog is counted")
 	}
 	s.news = nil
 	s.report("one", "d1", "")
-	if slices.Sort(s.news); !slices.Equal(s.news, []string{"shop/a", "shop/b"}) || !s.Facts("shop/a", generation(1)).Complete {
+	if slices.Sort(s.news); !slices.Equal(s.news, []string{"shop/a", "shop/b"}) || !s.Facts("shop/a", generation(1), "").Complete {
 		t.Errorf("once it is counted, there is news about %v", s.news)
 	}
 }
@@ -320,7 +320,7 @@ func TestADispatcherWithTwoURLsCountsOnce(t *testing.T) {
 	tell("one", "pod-1", at(1), 7, 3)
 	tell("also-one", "pod-1", at(1), 6, 2)
 	tell("two", "pod-1", at(2), 1, 10) // of the same name, another process
-	f := s.Facts("shop/a", generation(1))
+	f := s.Facts("shop/a", generation(1), "")
 	if f.Summary.Pending != 13 || !f.Started.Equal(at(1)) {
 		t.Errorf("%d are pending, the oldest started at %s", f.Summary.Pending, f.Started)
 	}

@@ -43,8 +43,9 @@ func ofWebhook(s v1alpha1.WebhookStatus) any {
 		Generation  int64
 		State       v1alpha1.WebhookState
 		StateReason string
+		Disabling   *v1alpha1.AutomaticDisabling
 		Delivered   bool
-	}{conditions, s.ObservedGeneration, s.State, s.StateReason, s.LastDelivery != nil}
+	}{conditions, s.ObservedGeneration, s.State, s.StateReason, s.AutomaticDisabling, s.LastDelivery != nil}
 }
 
 // ofReceiver is what a status says of the receiver, without how often and when.

@@ -21,21 +21,25 @@ const maxText = 1024
 
 // ForWebhook is the status of w, given the verdict on it and what is known of
 // its rollout and deliveries. What a dispatcher has forgotten by a restart is
-// kept from the status that w has; carried is how many failures in a row, of
-// those that the status counts, are older than any process of a dispatcher.
-func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, carried int32, now time.Time) v1alpha1.WebhookStatus {
+// kept from the status that w has; past is what of its failures in a row the
+// dispatchers do not know.
+func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, past Past, now time.Time) v1alpha1.WebhookStatus {
 	old := &w.Status
 	next := v1alpha1.WebhookStatus{ObservedGeneration: v.Generation, State: v1alpha1.StateEnabled}
-	if w.Spec.Disabled {
+	remember(&next, old, f)
+	disabling(&next, w, v.AutoDisable, f, past, now)
+	switch {
+	case w.Spec.Disabled:
 		next.State, next.StateReason = v1alpha1.StateDisabled, v1alpha1.ReasonSpecDisabled
+	case inForce(next.AutomaticDisabling):
+		next.State, next.StateReason = v1alpha1.StateDisabled, next.AutomaticDisabling.Reason
 	}
-	remember(&next, old, f, carried)
 
 	c := conditions{old: old.Conditions, generation: v.Generation, now: now}
 	c.judge(v)
 	c.programmed(f)
 	c.ready(v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed)
-	c.delivering(&next)
+	c.delivering(&next, f.Summary.Breaker)
 	next.Conditions = c.all
 	return next
 }
@@ -49,35 +53,22 @@ func ForJudged(old v1alpha1.JudgedStatus, v compile.Verdict, now time.Time) v1al
 }
 
 // remember fills in what is known of deliveries.
-func remember(next, old *v1alpha1.WebhookStatus, f rollout.Facts, carried int32) {
+func remember(next, old *v1alpha1.WebhookStatus, f rollout.Facts) {
 	s := &f.Summary
-	next.LastDelivery, next.ConsecutiveFailures = old.LastDelivery, old.ConsecutiveFailures
+	next.LastDelivery = old.LastDelivery
 	if d := delivery(s.Last); d != nil && (old.LastDelivery == nil || !d.Time.Before(&old.LastDelivery.Time)) {
-		next.LastDelivery, next.ConsecutiveFailures = d, count(s.ConsecutiveFailures)
-		if s.LastSuccess.IsZero() {
-			// What failed before the dispatchers started goes on failing.
-			next.ConsecutiveFailures = max(count(s.ConsecutiveFailures+int(carried)), old.ConsecutiveFailures)
-		}
+		next.LastDelivery = d
 	}
 	next.LastSuccessTime = newer(old.LastSuccessTime, s.LastSuccess)
 	next.LastError, next.LastErrorTime = old.LastError, newer(old.LastErrorTime, s.LastErrorTime)
 	if s.LastError != "" && next.LastErrorTime.Equal(seconds(s.LastErrorTime)) {
 		next.LastError = cut(s.LastError)
 	}
-	next.Pending, next.DeadLetters = count(s.Pending), count(s.DeadLetters)
+	next.Pending, next.DeadLetters = count(s.Pending+s.Stored), count(s.DeadLetters)
 	if !f.Complete {
 		// Somebody has yet to report; until then the last known whole is truer.
 		next.Pending, next.DeadLetters = max(next.Pending, old.Pending), max(next.DeadLetters, old.DeadLetters)
 	}
-}
-
-// Carried is how many failures in a row the dispatchers cannot know of, as far
-// as old tells: all that it counts, if they started after the newest of them.
-func Carried(old v1alpha1.WebhookStatus, started time.Time) int32 {
-	if d := old.LastDelivery; d != nil && started.Truncate(time.Second).After(d.Time.Time) {
-		return old.ConsecutiveFailures
-	}
-	return 0
 }
 
 func delivery(a *outcome.Attempt) *v1alpha1.Delivery {
@@ -185,17 +176,31 @@ func (c *conditions) ready(of ...string) {
 	c.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "Valid, complete and in force")
 }
 
-// delivering sets Delivering, from what the status says of the newest attempt.
-func (c *conditions) delivering(s *v1alpha1.WebhookStatus) {
+// delivering sets Delivering, from why nothing is attempted, or else from what
+// the status says of the newest attempt.
+func (c *conditions) delivering(s *v1alpha1.WebhookStatus, breaker outcome.BreakerState) {
 	const typ = v1alpha1.ConditionDelivering
 	switch d := s.LastDelivery; {
+	case inForce(s.AutomaticDisabling):
+		c.set(typ, metav1.ConditionFalse, s.AutomaticDisabling.Reason, notSending(s))
 	case d == nil:
 		c.set(typ, metav1.ConditionUnknown, v1alpha1.ReasonNothingSent, "Nothing has been sent to the receiver yet")
+	case breaker != outcome.BreakerClosed: // a probe may well fail: it is told as if it were open
+		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonCircuitBreakerOpen, cut("Attempts pause, because too many in a row failed"+newestFailure(s)))
 	case d.Outcome == string(outcome.Delivered):
 		c.set(typ, metav1.ConditionTrue, v1alpha1.ReasonDelivered, "The receiver took the newest delivery")
 	default:
 		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonReceiverFailing, cut("The newest attempt failed: "+failure(d, s.LastError)))
 	}
+}
+
+// newestFailure goes on where a text speaks of failures. It is empty when the
+// newest attempt is none: another dispatcher, or one under way, has succeeded.
+func newestFailure(s *v1alpha1.WebhookStatus) string {
+	if d := s.LastDelivery; d != nil && d.Outcome != string(outcome.Delivered) {
+		return ", the newest with " + failure(d, s.LastError)
+	}
+	return ""
 }
 
 // failure is how d ended. lastError says it more closely, unless it is about

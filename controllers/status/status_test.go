@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/postrider/postrider/api/v1alpha1"
@@ -27,7 +26,6 @@ var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 type facts struct {
 	Verdict compile.Verdict
 	Rollout rollout.Facts
-	Carried int32
 }
 
 // TestScenarios is the specification of a Webhook's status: each file in
@@ -52,14 +50,15 @@ func TestScenarios(t *testing.T) {
 			if err := yaml.UnmarshalStrict(a.Files[1].Data, &f); err != nil {
 				t.Fatal(err)
 			}
-			next := status.ForWebhook(&w, f.Verdict, f.Rollout, f.Carried, now)
+			past := status.PastOf(&w, f.Rollout)
+			next := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now)
 			out, err := yaml.Marshal(next)
 			if err != nil {
 				t.Fatal(err)
 			}
 
 			w.Status = stored(t, out)
-			again := status.ForWebhook(&w, f.Verdict, f.Rollout, f.Carried, now.Add(time.Hour))
+			again := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now.Add(time.Hour))
 			if _, changed := status.Patience(w.Status, again, time.Minute); changed {
 				t.Errorf("equal facts changed the status:\n%s", cmp.Diff(w.Status, again))
 			}
@@ -107,6 +106,8 @@ pending: 3
 		"nothing":                {func(*v1alpha1.WebhookStatus) {}, 0, false},
 		"a condition":            {func(s *v1alpha1.WebhookStatus) { s.Conditions[0].Reason = "Other" }, 0, true},
 		"a generation":           {func(s *v1alpha1.WebhookStatus) { s.ObservedGeneration++ }, 0, true},
+		"an automatic disabling": {func(s *v1alpha1.WebhookStatus) { s.AutomaticDisabling = &v1alpha1.AutomaticDisabling{Number: 1} }, 0, true},
+		"since when it fails":    {func(s *v1alpha1.WebhookStatus) { s.FailingSince = s.LastErrorTime }, time.Minute, true},
 		"the state":              {func(s *v1alpha1.WebhookStatus) { s.State = v1alpha1.StateDisabled }, 0, true},
 		"the first delivery":     {func(s *v1alpha1.WebhookStatus) { s.LastDelivery = nil }, 0, true},
 		"the receiver fails":     {func(s *v1alpha1.WebhookStatus) { s.Conditions[1].Status = "False" }, time.Second, true},
@@ -158,27 +159,8 @@ func TestTextsStayWithinWhatTheAPIServerTakes(t *testing.T) {
 	f.Rollout.Progress.Phase = rollout.Pending
 	f.Rollout.Summary.LastError = strings.Repeat("ü", 600) + "\xff"
 	f.Rollout.Summary.LastErrorTime = now
-	next := status.ForWebhook(&v1alpha1.Webhook{}, f.Verdict, f.Rollout, f.Carried, now)
+	next := status.ForWebhook(&v1alpha1.Webhook{}, f.Verdict, f.Rollout, status.Past{}, now)
 	if n := len(next.LastError); n > 1024 || next.LastError != strings.ToValidUTF8(next.LastError, "") {
 		t.Errorf("%d bytes: %q", n, next.LastError)
-	}
-}
-
-func TestOnlyFailuresFromBeforeTheDispatchersAreCarried(t *testing.T) {
-	old := v1alpha1.WebhookStatus{ConsecutiveFailures: 7, LastDelivery: &v1alpha1.Delivery{Time: metav1.NewTime(now)}}
-	for name, tt := range map[string]struct {
-		old     v1alpha1.WebhookStatus
-		started time.Time
-		want    int32
-	}{
-		"nothing was sent yet":       {v1alpha1.WebhookStatus{}, now.Add(time.Hour), 0},
-		"nobody was heard":           {old, time.Time{}, 0},
-		"the dispatcher knows them":  {old, now.Add(-time.Hour), 0},
-		"it may have made it itself": {old, now.Add(time.Second / 2), 0},
-		"the dispatcher is younger":  {old, now.Add(time.Minute), 7},
-	} {
-		if got := status.Carried(tt.old, tt.started); got != tt.want {
-			t.Errorf("%s: %d are carried", name, got)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,22 +28,23 @@ type Gate struct {
 	authority Authority
 	log       *slog.Logger
 	failing   rate.Sometimes // so that an outage does not flood the log
-	decisions *prometheus.CounterVec
+	decisions map[string]prometheus.Counter
 }
 
 // NewGate makes a Gate that asks authority, and registers its metrics.
 func NewGate(authority Authority, metrics prometheus.Registerer, log *slog.Logger) *Gate {
+	decisions := promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
+		Name: "postrider_access_decisions_total",
+		Help: "Calls by whether they were let through.",
+	}, []string{"decision"})
 	g := &Gate{
 		authority: authority,
 		log:       log,
 		failing:   rate.Sometimes{Interval: time.Second},
-		decisions: promauto.With(metrics).NewCounterVec(prometheus.CounterOpts{
-			Name: "postrider_access_decisions_total",
-			Help: "Calls by whether they were let through.",
-		}, []string{"decision"}),
+		decisions: map[string]prometheus.Counter{},
 	}
 	for _, decision := range []string{string(Allowed), string(Unauthenticated), string(Denied), undecided} {
-		g.decisions.WithLabelValues(decision)
+		g.decisions[decision] = decisions.WithLabelValues(decision)
 	}
 	return g
 }
@@ -50,12 +52,13 @@ func NewGate(authority Authority, metrics prometheus.Registerer, log *slog.Logge
 // Guard calls next for requests whose bearer token may do what attributesOf
 // says, without that token, and before anything of the body is read. It
 // answers the others with 401, 403 or, when it cannot tell, 503, and with 400
-// when the attributes hold a namespace that cannot exist.
+// when the attributes hold a namespace or a name that cannot exist. Behind it,
+// [User] tells who is calling.
 func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := bearer(r.Header)
 		if !ok {
-			g.decisions.WithLabelValues(string(Unauthenticated)).Inc()
+			g.decisions[string(Unauthenticated)].Inc()
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			problem.Write(w, problem.Problem{
 				Name:   problem.Unauthenticated,
@@ -74,9 +77,16 @@ func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Hand
 			})
 			return
 		}
+		if attributes.Name != "" && len(validation.IsDNS1123Subdomain(attributes.Name)) > 0 {
+			problem.Write(w, problem.Problem{
+				Name:   problem.InvalidName,
+				Detail: "The path holds no name of an object: use up to 253 of a-z, 0-9, - and ., neither first nor last a - or a dot.",
+			})
+			return
+		}
 		decision, err := g.authority.Decide(r.Context(), token, attributes)
 		if err != nil {
-			g.decisions.WithLabelValues(undecided).Inc()
+			g.decisions[undecided].Inc()
 			if r.Context().Err() == nil { // otherwise it is the caller who has gone
 				g.failing.Do(func() {
 					g.log.LogAttrs(r.Context(), slog.LevelError, "rights of a caller could not be checked", slog.Any("err", err))
@@ -92,17 +102,17 @@ func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Hand
 
 		switch decision.Verdict {
 		case Allowed:
-			g.decisions.WithLabelValues(string(Allowed)).Inc()
+			g.decisions[string(Allowed)].Inc()
 			r.Header.Del("Authorization") // nothing behind the gate needs it, so nothing can leak it
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, decision.User)))
 		case Denied:
-			g.decisions.WithLabelValues(string(Denied)).Inc()
+			g.decisions[string(Denied)].Inc()
 			problem.Write(w, problem.Problem{
 				Name:   problem.Forbidden,
 				Detail: fmt.Sprintf("User %q may not %s. %s", decision.User, attributes, decision.Remedy),
 			})
 		default:
-			g.decisions.WithLabelValues(string(Unauthenticated)).Inc()
+			g.decisions[string(Unauthenticated)].Inc()
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`) // RFC 6750, 3.1
 			problem.Write(w, problem.Problem{
 				Name:   problem.Unauthenticated,
@@ -110,6 +120,15 @@ func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Hand
 			})
 		}
 	})
+}
+
+type userKey struct{}
+
+// User returns the name of the caller whose request has passed a [Gate], empty
+// when it has passed none. It is for the log.
+func User(ctx context.Context) string {
+	user, _ := ctx.Value(userKey{}).(string)
+	return user
 }
 
 // bearer returns the token of the one Authorization header (RFC 6750, 2.1).

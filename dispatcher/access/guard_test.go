@@ -121,6 +121,39 @@ func TestANamespaceThatCannotExistIsNotAskedAbout(t *testing.T) {
 	}
 }
 
+func TestANameThatCannotExistIsNotAskedAbout(t *testing.T) {
+	gate := access.NewGate(authority(func(string, access.Attributes) (access.Decision, error) {
+		t.Error("the authority was asked")
+		return access.Decision{}, nil
+	}), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	for _, name := range []string{strings.Repeat("a", 254), "a/b", "A", ".a", "-", "ä", "a\x00"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		gate.Guard(func(*http.Request) access.Attributes {
+			return access.Attributes{Verb: "create", Resource: "webhooks", Subresource: "test", Namespace: "shop", Name: name}
+		}, http.NotFoundHandler()).ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "problems/invalid-name") {
+			t.Errorf("%q: status %d: %s", name, w.Code, w.Body)
+		}
+	}
+}
+
+func TestBehindTheGateTheCallerHasAName(t *testing.T) {
+	gate := access.NewGate(authority(func(string, access.Attributes) (access.Decision, error) {
+		return access.Decision{Verdict: access.Allowed, User: "ann"}, nil
+	}), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	user := ""
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+secret)
+	gate.Guard(createEvents, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user = access.User(r.Context())
+	})).ServeHTTP(httptest.NewRecorder(), r)
+	if user != "ann" || access.User(t.Context()) != "" {
+		t.Errorf("the caller is %q", user)
+	}
+}
+
 // expectOne checks that exactly the decision was counted.
 func expectOne(t *testing.T, registry *prometheus.Registry, decision string) {
 	t.Helper()

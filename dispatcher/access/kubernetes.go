@@ -39,12 +39,18 @@ type Kubernetes struct {
 	reviews  authenticationclient.TokenReviewInterface
 	rights   authorizationclient.SubjectAccessReviewInterface
 
-	users   *memory[digest, authenticationv1.TokenReviewStatus]
+	users   *memory[digest, reviewed]
 	allowed *memory[question, bool]
 }
 
 // digest is the SHA-256 of a token: the token itself is not kept.
 type digest [sha256.Size]byte
+
+// reviewed is a token that the API server has been asked about.
+type reviewed struct {
+	*authenticationv1.TokenReviewStatus
+	claims claims
+}
 
 // question is what one token wants.
 type question struct {
@@ -75,20 +81,21 @@ func NewKubernetes(o KubernetesOptions) (*Kubernetes, error) {
 		now:      o.Now,
 		reviews:  authentication.TokenReviews(),
 		rights:   authorization.SubjectAccessReviews(),
-		users:    newMemory[digest, authenticationv1.TokenReviewStatus](o.Log, o.Now),
+		users:    newMemory[digest, reviewed](o.Log, o.Now),
 		allowed:  newMemory[question, bool](o.Log, o.Now),
 	}, nil
 }
 
 // Decide implements [Authority].
 func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (Decision, error) {
-	if !plausible(token, k.audience, k.now()) {
+	key := digest(sha256.Sum256([]byte(token)))
+	claims, ok := k.claims(key, token)
+	if !ok || !claims.plausible(k.audience, k.now()) {
 		return k.unauthenticated(), nil
 	}
-	key := digest(sha256.Sum256([]byte(token)))
-	status, err := k.users.get(ctx, key, func(ctx context.Context) (authenticationv1.TokenReviewStatus, bool, error) {
+	status, err := k.users.get(ctx, key, func(ctx context.Context) (reviewed, bool, error) {
 		status, err := k.review(ctx, token)
-		return status, status.Authenticated, err
+		return reviewed{&status, claims}, status.Authenticated, err
 	})
 	if err != nil {
 		return Decision{}, fmt.Errorf("reviewing a token: %w", err)
@@ -97,10 +104,7 @@ func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (De
 		return k.unauthenticated(), nil
 	}
 
-	allowed, err := k.allowed.get(ctx, question{key, a}, func(ctx context.Context) (bool, bool, error) {
-		allowed, err := k.authorize(ctx, status.User, a)
-		return allowed, allowed, err
-	})
+	allowed, err := k.may(ctx, key, status.User, a)
 	if err != nil {
 		return Decision{}, fmt.Errorf("reviewing the rights of user %q: %w", status.User.Username, err)
 	}
@@ -108,6 +112,32 @@ func (k *Kubernetes) Decide(ctx context.Context, token string, a Attributes) (De
 		return Decision{Verdict: Denied, User: status.User.Username, Remedy: missingRule(a)}, nil
 	}
 	return Decision{Verdict: Allowed, User: status.User.Username}, nil
+}
+
+// may asks for the right to all names first: so somebody who has it and makes
+// names up is one answer to remember, and displaces those of others no more than
+// refusals do.
+func (k *Kubernetes) may(ctx context.Context, key digest, user authenticationv1.UserInfo, a Attributes) (bool, error) {
+	if a.Name != "" {
+		all := a
+		all.Name = ""
+		if allowed, err := k.may(ctx, key, user, all); allowed || err != nil {
+			return allowed, err
+		}
+	}
+	return k.allowed.get(ctx, question{key, a}, func(ctx context.Context) (bool, bool, error) {
+		allowed, err := k.authorize(ctx, user, a)
+		return allowed, allowed, err
+	})
+}
+
+// claims are those of the token, which has the key. They are read once for a
+// token that is known to be good: that costs more than all the rest.
+func (k *Kubernetes) claims(key digest, token string) (claims, bool) {
+	if known, ok := k.users.granted(key); ok {
+		return known.claims, true
+	}
+	return readClaims(token)
 }
 
 func (k *Kubernetes) unauthenticated() Decision {

@@ -145,6 +145,13 @@ func await(ctx context.Context, turn *rate.Limiter) error {
 	return nil
 }
 
+// granted returns a grant that is remembered, whether it is stale or not.
+func (m *memory[K, V]) granted(key K) (V, bool) {
+	found, _ := m.grants.Get(key)
+	known, ok := found.(answer[V]) // nil when there is none
+	return known.value, ok
+}
+
 func (m *memory[K, V]) recall(key K) (answer[V], bool) {
 	found, ok := m.grants.Get(key)
 	if !ok {

@@ -19,12 +19,13 @@ const minToken = 16
 // Static is the [Authority] of a token file, for runs without a cluster. The
 // file is CSV, one right a line:
 //
-//	# token, user, namespace or *, verb or * ...
-//	f3b2c8de91a04b77, shop-backend, shop, create
-//	0a9e8d7c6b5a4f3e, manager, *, get
+//	# token, user, namespace or *, verb or verb:resource or * ...
+//	f3b2c8de91a04b77, shop-backend, shop, create:events
+//	5d1c7e0b9a2f4863, shop-support, shop, create:webhooks/test, get:webhooks/deliveries
+//	0a9e8d7c6b5a4f3e, manager, *, get:/report
 //
-// A path belongs to no namespace, so it needs "*". A token may have several
-// lines, of one user.
+// A verb alone is good for every resource and path. A path belongs to no
+// namespace, so it needs "*". A token may have several lines, of one user.
 type Static struct {
 	// Looking a token up by its SHA-256 takes a time that says nothing about
 	// the tokens: who guesses cannot steer a prefix of the hash.
@@ -81,7 +82,7 @@ func ParseStatic(text io.Reader) (*Static, error) {
 
 func (s *Static) add(fields []string) error {
 	if len(fields) < 4 || slices.Contains(fields, "") {
-		return errors.New(`write "token, user, namespace or *, verb or * ..." and leave none empty`)
+		return errors.New(`write "token, user, namespace or *, verb or verb:resource or * ..." and leave none empty`)
 	}
 	token, user, namespace, verbs := fields[0], fields[1], fields[2], fields[3:]
 	if len(token) < minToken || len(token) > maxToken {
@@ -118,11 +119,19 @@ func (s *Static) Decide(_ context.Context, token string, a Attributes) (Decision
 	return Decision{
 		Verdict: Denied,
 		User:    known.user,
-		Remedy:  fmt.Sprintf("Add a line to the dispatcher's token file: TOKEN,%s,%s,%s", known.user, namespace, a.Verb),
+		Remedy:  fmt.Sprintf("Add a line to the dispatcher's token file: TOKEN,%s,%s,%s", known.user, namespace, a.verbAndObject()),
 	}, nil
 }
 
 func (r right) covers(a Attributes) bool {
 	return (r.namespace == "*" || r.namespace == a.Namespace) &&
-		(slices.Contains(r.verbs, "*") || slices.Contains(r.verbs, a.Verb))
+		slices.ContainsFunc(r.verbs, func(v string) bool { return v == "*" || v == a.Verb || v == a.verbAndObject() })
+}
+
+// verbAndObject is how a token file names what a wants, e.g. "create:events".
+func (a Attributes) verbAndObject() string {
+	if a.NonResourcePath != "" {
+		return a.Verb + ":" + a.NonResourcePath
+	}
+	return a.Verb + ":" + a.resource()
 }

@@ -17,6 +17,8 @@ producer-token-0001, shop-backend, shop, create
 producer-token-0001,shop-backend,cms,create,get
 manager-token-00001, manager , *, get
 "admin-token-0000001",admin,*,*
+support-token-00001,ann,shop,create:webhooks/test,get:webhooks/deliveries
+support-token-00001,ann,*,get:/report
 `
 
 func TestATokenFileGrantsWhatItsLinesSay(t *testing.T) {
@@ -31,6 +33,9 @@ func TestATokenFileGrantsWhatItsLinesSay(t *testing.T) {
 
 	create := func(namespace string) access.Attributes {
 		return access.Attributes{Verb: "create", Resource: "events", Namespace: namespace}
+	}
+	webhook := func(verb, subresource string) access.Attributes {
+		return access.Attributes{Verb: verb, Resource: "webhooks", Subresource: subresource, Namespace: "shop", Name: "orders"}
 	}
 	report := access.Attributes{Verb: "get", NonResourcePath: "/report"}
 	tests := []struct {
@@ -47,6 +52,11 @@ func TestATokenFileGrantsWhatItsLinesSay(t *testing.T) {
 		{"a path", "manager-token-00001", report, access.Allowed, "manager"},
 		{"a verb that is not its own", "manager-token-00001", create("shop"), access.Denied, "manager"},
 		{"everything", "admin-token-0000001", create("shop"), access.Allowed, "admin"},
+		{"a verb on a resource", "support-token-00001", webhook("create", "test"), access.Allowed, "ann"},
+		{"another verb on it", "support-token-00001", webhook("get", "test"), access.Denied, "ann"},
+		{"the verb on another resource", "support-token-00001", webhook("create", "replay"), access.Denied, "ann"},
+		{"a verb without a resource, for all of them", "producer-token-0001", webhook("create", "replay"), access.Allowed, "shop-backend"},
+		{"a verb on a path", "support-token-00001", report, access.Allowed, "ann"},
 		{"an unknown token", "producer-token-0002", create("shop"), access.Unauthenticated, ""},
 		{"part of a token", "producer-token-000", create("shop"), access.Unauthenticated, ""},
 	}
@@ -66,8 +76,8 @@ func TestATokenFileGrantsWhatItsLinesSay(t *testing.T) {
 
 func TestATokenFileThatIsWrongSaysWhereAndShowsNoToken(t *testing.T) {
 	tests := []struct{ name, file, want string }{
-		{"too few fields", "# a\nproducer-token-0001,shop-backend,shop\n", `line 2: write "token, user, namespace or *, verb or * ..." and leave none empty`},
-		{"an empty field", "producer-token-0001,,shop,create\n", `line 1: write "token, user, namespace or *, verb or * ..." and leave none empty`},
+		{"too few fields", "# a\nproducer-token-0001,shop-backend,shop\n", `line 2: write "token, user, namespace or *, verb or verb:resource or * ..." and leave none empty`},
+		{"an empty field", "producer-token-0001,,shop,create\n", `line 1: write "token, user, namespace or *, verb or verb:resource or * ..." and leave none empty`},
 		{"a short token", "token-1,shop-backend,shop,create\n", "line 1: the token has 7 characters: use 16 to 8192"},
 		{
 			"one token for two", "producer-token-0001,a,shop,create\nproducer-token-0001,b,shop,create\n",

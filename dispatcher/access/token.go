@@ -12,32 +12,42 @@ import (
 // apart; the API server grants a token as much.
 const clockSkew = time.Minute
 
-// plausible reports whether a review of the token can succeed: it is a JWT in
-// compact form (RFC 7519) for the audience, and has not expired. The signature
-// is not checked, so this serves to refuse only: what is plausible is still
+// claims are what a token says about itself.
+type claims struct {
+	Audience audiences `json:"aud"`
+	Expires  *float64  `json:"exp"` // seconds since 1970, fractions are allowed
+}
+
+// readClaims reads a JWT in compact form (RFC 7519). The signature is not
+// checked, so what it returns serves to refuse only: what is plausible is still
 // nobody's until the API server has reviewed it. It spares the API server what
 // costs no effort to make up.
-func plausible(token, audience string, now time.Time) bool {
+func readClaims(token string) (c claims, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return false
+		return claims{}, false
 	}
 	var decoded [3][]byte
 	for i, part := range parts {
 		var err error
 		if decoded[i], err = base64.RawURLEncoding.DecodeString(part); err != nil || len(part) == 0 {
-			return false
+			return claims{}, false
 		}
 	}
-	var claims struct {
-		Audience audiences `json:"aud"`
-		Expires  *float64  `json:"exp"` // seconds since 1970, fractions are allowed
+	if err := json.Unmarshal(decoded[1], &c); err != nil {
+		return claims{}, false
 	}
-	if err := json.Unmarshal(decoded[1], &claims); err != nil {
-		return false
-	}
-	expired := claims.Expires != nil && *claims.Expires < float64(now.Add(-clockSkew).Unix())
-	return slices.Contains(claims.Audience, audience) && !expired
+	return c, true
+}
+
+// plausible reports whether a review of the token can succeed: it is for the
+// audience, and has not expired.
+func (c claims) plausible(audience string, now time.Time) bool {
+	return slices.Contains(c.Audience, audience) && !c.expired(now)
+}
+
+func (c claims) expired(now time.Time) bool {
+	return c.Expires != nil && *c.Expires < float64(now.Add(-clockSkew).Unix())
 }
 
 // audiences is an array of strings or one string (RFC 7519, 4.1.3).

@@ -12,10 +12,14 @@ import (
 	"github.com/postrider/postrider/dispatcher/problem"
 )
 
-// ReportPath is where the report is.
-const ReportPath = "/report"
+const (
+	// ReportPath is where the report is.
+	ReportPath = "/report"
+	// ProfilesPath is where Go's profiles are, see [Options].
+	ProfilesPath = "/debug/pprof/"
+)
 
-// Options are the options of [New]; all are needed.
+// Options are the options of [New]; all but GuardProfiles are needed.
 type Options struct {
 	Live     []Check // a failure means that only a restart can help
 	Ready    []Check // a failure means that no traffic should come for now
@@ -23,6 +27,9 @@ type Options struct {
 	Reporter Reporter
 	// Guard stands before the report: statuses of all namespaces are in it.
 	Guard func(http.Handler) http.Handler
+	// GuardProfiles stands before the profiles: they show what the process does
+	// and cost it time. There are none when it is nil.
+	GuardProfiles func(http.Handler) http.Handler
 }
 
 // New makes the handler of the listener:
@@ -31,12 +38,16 @@ type Options struct {
 //	GET /readyz   200 while ready, 503 otherwise, and a line for each check
 //	GET /metrics  Prometheus metrics
 //	GET /report   outcome.Report as JSON, see [Reporter]
+//	GET /debug/pprof/  profiles of net/http/pprof, if they are wanted
 func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /healthz", health(o.Live))
 	mux.Handle("GET /readyz", health(o.Ready))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET "+ReportPath, o.Guard(newReport(o.Reporter)))
+	if o.GuardProfiles != nil {
+		mux.Handle("GET "+ProfilesPath, o.GuardProfiles(profiles()))
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

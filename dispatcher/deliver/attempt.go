@@ -1,52 +1,145 @@
 package deliver
 
 import (
-	"bytes"
 	"context"
-	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/sign"
+	"github.com/postrider/postrider/dispatcher/trace"
 )
 
-// attempt sends parcel once as p says and tells how that ended. It lasts no
-// longer than the timeout of the route, the answer's body included.
-func attempt(ctx context.Context, client *egress.Client, p *plan, parcel *parcel) outcome.Outcome {
-	start := time.Now()
-	o := send(ctx, client, p, parcel, start)
-	o.Took = time.Since(start)
-	return o
+// An attempt is one try to deliver, from its beginning in the lane.
+type attempt struct {
+	delivery
+	entry    *route.Entry
+	plan     *plan
+	unusable error // there is no plan
+	host     *host // nil = no bounds
+	nth      uint64
+	probe    bool // of the breaker
+	test     bool // that somebody asked for
+
+	recorded bool // in the attempt log
+	skipped  int  // not recorded, right before this one
+	metrics  *laneMetrics
 }
 
-func send(ctx context.Context, client *egress.Client, p *plan, parcel *parcel, now time.Time) outcome.Outcome {
-	b := parcel.body(p.Format)
+// attempt makes a, and sees to what follows.
+func (l *Lanes) attempt(ln *lane, a *attempt) {
+	// Shutdown must not abort a request the receiver may already be acting on.
+	o, end, rec := l.try(context.WithoutCancel(l.stop), a)
+	a.attempts++
+	if a.host != nil {
+		a.host.leave(end)
+	}
+	next := Decide(a.entry.Retry, a.attempts, a.event.Accepted, o, end, rand.Float64()) //nolint:gosec // jitter needs no secrecy
+	ln.end(end, a, o)
+	l.opts.Recorder.Attempt(ln.id, a.entry.Epoch, outcome.Attempt{
+		Time: end.UTC(), EventID: a.event.ID, EventType: a.event.Type, Number: a.attempts,
+	}, o)
+	a.metrics.attempt(o, end.Sub(a.event.Accepted))
+	if rec != nil {
+		rec.Attempt, rec.Next = a.attempts, next.At
+		l.opts.Log.Keep(rec)
+	}
+	l.report(ln, a, o)
+
+	switch next.Action {
+	case Settle:
+		l.opts.Recorder.Pending(ln.id, -1)
+		a.claim.Done()
+	case Retry:
+		l.deferUntil(ln, a.delivery, next.At)
+	case GiveUp:
+		l.bury(ln, a.delivery, o)
+	}
+}
+
+// try makes a, and tells when it ended and, if it is recorded, what of it.
+func (l *Lanes) try(ctx context.Context, a *attempt) (o outcome.Outcome, end time.Time, rec *Record) {
+	l.opts.Metrics.inFlight.Inc()
+	start := time.Now()
+	if a.recorded {
+		rec = newRecord(a, start)
+	}
+	if a.unusable != nil {
+		l.opts.Logger.Error("a route of the table cannot be used", "route", a.entry.ID, "err", a.unusable)
+		o = outcome.Outcome{Reason: outcome.Unsendable, Detail: "the route cannot be used"}
+	} else {
+		o = l.send(ctx, a, start, rec)
+	}
+	end = time.Now()
+	o.Took = end.Sub(start)
+	l.opts.Metrics.inFlight.Dec()
+	l.opts.Metrics.attempt(o)
+	rec.end(o)
+	return o, end, rec
+}
+
+// send sends the delivery once as the plan says. It lasts no longer than the
+// timeout of the route, the answer's body included.
+func (l *Lanes) send(ctx context.Context, a *attempt, now time.Time, rec *Record) (o outcome.Outcome) {
+	p := a.plan
+	id, b := a.wrap(p.Format)
 	if b.err != nil {
 		return outcome.Outcome{Reason: outcome.Unsendable, Detail: "the body cannot be rendered"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
-	defer cancel()
-	req := (&http.Request{
-		Method: http.MethodPost, URL: p.url, Host: p.url.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header:        p.header.Clone(),
-		Body:          io.NopCloser(bytes.NewReader(b.bytes)),
-		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.bytes)), nil },
-		ContentLength: int64(len(b.bytes)),
-	}).WithContext(ctx)
-	req.Header.Set("Content-Type", b.contentType)
-	p.signer.Sign(req.Header, parcel.id, now, b.bytes)
-	if err := p.auth.Apply(req); err != nil {
-		return outcome.Outcome{Reason: outcome.Unsendable, Detail: "the credentials cannot be applied"}
+	timestamp, signature := p.signer.Values(id, now, b.bytes)
+	var usual [6]egress.Field // as many as there are ownHeaders
+	post := egress.Post{Target: p.target, Body: b.bytes, Deadline: now.Add(p.Timeout)}
+	post.Fields = append(usual[:0], egress.Field{Name: headerContentType, Value: b.contentType},
+		egress.Field{Name: sign.HeaderID, Value: id}, egress.Field{Name: sign.HeaderTimestamp, Value: timestamp})
+	if signature != "" {
+		post.Fields = append(post.Fields, egress.Field{Name: sign.HeaderSignature, Value: signature})
 	}
-	resp, err := client.Send(req)
+	ctx = rec.timed(ctx)
+	if l.opts.Tracer != nil || len(a.event.Extensions) > 0 {
+		var end func(outcome.Outcome)
+		ctx, end = l.trace(ctx, a, &post)
+		defer func() { end(o) }()
+	}
+	rec.sent(p, &post)
+	resp, err := l.opts.Client.Post(ctx, &post)
+	rec.answered(&resp, p.KeepResponses)
 	if err != nil {
 		reason, detail := egress.Classify(err)
 		return outcome.Outcome{Reason: reason, Status: resp.Status, Detail: detail}
 	}
+	l.opts.Metrics.connection(resp.Reused)
 	return outcome.Outcome{
 		Reason: outcome.FromStatus(resp.Status), Status: resp.Status,
 		RetryAfter: retryAfter(resp.Header, now),
 	}
+}
+
+// trace begins the span of a, and passes the context of its trace on to the receiver.
+func (l *Lanes) trace(ctx context.Context, a *attempt, post *egress.Post) (context.Context, func(outcome.Outcome)) {
+	header := http.Header{}
+	ctx, end := l.opts.Tracer.Attempt(ctx, trace.Delivery{Event: a.event, Route: a.entry.ID, Attempt: a.attempts + 1}, header)
+	for name, values := range header {
+		post.Fields = append(post.Fields, egress.Field{Name: name, Value: values[0]})
+	}
+	return ctx, end
+}
+
+// report writes the one wide line of an attempt.
+func (l *Lanes) report(ln *lane, a *attempt, o outcome.Outcome) {
+	level := slog.LevelDebug
+	if !o.OK() {
+		level = slog.LevelInfo
+	}
+	if !l.opts.Logger.Enabled(l.stop, level) {
+		return
+	}
+	l.opts.Logger.LogAttrs(l.stop, level, "attempt",
+		slog.String("route", ln.id), slog.String("event", a.event.ID), slog.String("type", a.event.Type),
+		slog.String("webhook_id", a.webhookID()), slog.Int("attempt", a.attempts), slog.Bool("test", a.test),
+		slog.String("reason", string(o.Reason)), slog.Int("status", o.Status), slog.String("detail", o.Detail),
+		slog.Duration("took", o.Took))
 }

@@ -8,15 +8,37 @@ import (
 	"github.com/postrider/postrider/dispatcher/outcome"
 )
 
-// A Backlog keeps what cannot be delivered now. Each method returns nil only
-// when all of it is on disk; after an error none of it may be taken as kept.
+// A Backlog keeps what cannot be delivered now. Defer, Enqueue and Bury return
+// nil only when all of it is on disk; after an error none of it may be taken as
+// kept.
 type Backlog interface {
 	// Defer keeps deliveries until they are due. They come back no earlier,
 	// and little later: a 25th of the delay, or half a second.
 	Defer(ctx context.Context, ds ...Deferral) error
+	// Enqueue puts deliveries at the end of the durable queues of their
+	// routes, one queue per route. Their Due means nothing.
+	Enqueue(ctx context.Context, ds ...Deferral) error
+	// Dequeue takes the next few deliveries, at most [MaxDequeue], from the
+	// front of the queue of a route: none when it is empty. They stay in the
+	// store until their claims, one for each of them, are settled; nobody else
+	// gets them meanwhile.
+	Dequeue(ctx context.Context, route string) ([]Deferral, []*event.Claim, error)
+	// Waiting counts the deliveries in the queues, by route, without those
+	// that were dequeued here; routes where none is left are absent.
+	Waiting(ctx context.Context) (map[string]int, error)
+	// Oldest is when the front of the queue of a route was enqueued, the zero
+	// time when the queue is empty.
+	Oldest(ctx context.Context, route string) (time.Time, error)
 	// Bury keeps deliveries that were given up.
 	Bury(ctx context.Context, ds ...DeadLetter) error
 }
+
+// MaxDequeue bounds the deliveries that one Dequeue brings, and MaxDequeueBytes
+// how many bytes they take in the store, unless one alone takes more.
+const (
+	MaxDequeue      = 256
+	MaxDequeueBytes = 256 << 10
+)
 
 // A Deferral is a delivery to attempt later. It names its route, so that the
 // attempt uses the route as it is then: repairing a URL drains its backlog to
@@ -25,14 +47,17 @@ type Deferral struct {
 	Route    string // "namespace/name"
 	Attempts int    // made so far
 	Due      time.Time
+	Seq      uint64 // see event.Stored
 	Event    *event.Event
 }
 
 // A DeadLetter is a delivery that was given up.
 type DeadLetter struct {
+	ID       uint64 // in the store, 0 before it is there
 	Route    string // "namespace/name"
 	Attempts int
 	Why      outcome.Outcome // of the last attempt
 	At       time.Time
+	Seq      uint64 // see event.Stored
 	Event    *event.Event
 }

@@ -1,135 +1,421 @@
 package deliver
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+)
+
+const (
+	// lowWater is how few deliveries wait in a lane when it takes the next
+	// ones out of its queue in the store.
+	lowWater = 16
+	// checkEvery is how often the queue of a closed lane is looked at for what
+	// has become too old.
+	checkEvery = time.Minute
+	// checkPause lies between two looks while something is too old: by then
+	// what was found before is out of the queue.
+	checkPause = time.Second
+	// maxWait is how long a delivery waits in a slow lane before it goes to the
+	// store, so that the pack that it came in does not stay open for it.
+	maxWait = 2 * time.Second
 )
 
 // A delivery is one event owed to one route, in memory.
 type delivery struct {
 	*parcel
-	route    string
-	attempts int // made so far
+	attempts int    // made so far
+	seq      uint64 // see event.Stored
 	claim    *event.Claim
 	queued   time.Time // since when it waits in its lane
+	// own tells that it came out of the queue of its route, in a pack that
+	// holds nothing for others.
+	own bool
 }
 
-// A lane is the way to one receiver: a bounded queue, and as many attempts at
-// once as its route allows. An idle lane has no goroutine.
+// A lane is the way to one receiver: what waits in memory, and the workers that
+// attempt it. It is a state machine under one mutex. Each of its transitions
+// returns the [effects] that are to be carried out without the mutex. An idle
+// lane has no goroutine.
 type lane struct {
-	mu     sync.Mutex
-	queue  []delivery
-	active int           // attempts under way
-	plan   *plan         // made of the route as it was at the last attempt
-	pace   time.Duration // of an attempt: a moving average
-	away   int           // deliveries deferred for want of room and not back yet, about
+	id     string // of its route
+	in     *Lanes
+	tenant *tenant
+
+	mu sync.Mutex
+
+	// The table, as it was when the lane last looked.
+	router *route.Router
+	entry  *route.Entry // nil = the route is gone
+	plan   *plan        // of entry; nil before its first attempt
+	epoch  string
+	url    string
+	gone   bool // the receiver said so (410), of this epoch and URL
+
+	queue fifo
+	fresh int // deliveries that it holds, queued and under way, but for own ones
+	bytes int // of fresh
+	own   int // see delivery.own
+	slow  bool
+	speed speed
+
+	workers int  // attempts under way, or about to begin
+	coming  int  // of these, those that have not asked for a delivery yet
+	first   bool // one worker has a place in tenant.first
+	extra   int  // and so many have one in tenant.attempts
+	begun   uint64
+	starved bool // its last worker found no room for the event of the first delivery
+
+	breaker  breaker
+	throttle throttle
+	limiter  *rate.Limiter // nil = no limit
+	interval time.Duration // between two attempts at its rate
+
+	host       *host // nil = no bounds
+	hostPlaces int   // granted and not used yet
+	awaitsHost bool
+
+	waiting    int  // deliveries in its queue in the store, about
+	fetching   bool // somebody is at that queue
+	reserved   bool // room in tenant.aside for what comes from there
+	fetchAfter time.Time
+	checkAt    time.Time // see checkEvery
+
+	alarm   *time.Timer
+	alarmAt time.Time // zero = not set
+	watched bool      // by the sweep
+	testing bool
+
+	allowance allowance // of the attempt log
+	metrics   *laneMetrics
 }
 
-const (
-	// laneBound is how many deliveries may wait in a lane while there is room...
-	laneBound = 256
-	// ...and laneBoundPressed while three eighths of the window are taken:
-	// then the lanes that move slowly give way to those that move.
-	laneBoundPressed = 16
-	// maxWait is how long a delivery waits in a lane before the lane counts as
-	// stuck and is emptied into the backlog, so that no pack stays open for it.
-	maxWait = 2 * time.Second
+// effects are what is to be done after a transition.
+type effects struct {
+	workers int        // to be started
+	evicted []delivery // to the store, or to be given up when the route is gone
+	gone    bool       // the route is
+	fetch   bool       // from the queue in the store
+	vacated *host      // a place that was not used
+}
 
-	minReturn, maxReturn = time.Second, 10 * time.Minute // of what did not fit
-)
-
-// offer queues d unless bound deliveries wait already. begin tells the caller
-// to start a worker.
-func (l *lane) offer(d delivery, bound, concurrency int) (taken, begin bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) >= bound {
-		return false, false
+// put takes d over unless there is no room for it, or nothing may be attempted.
+func (ln *lane) put(now time.Time, d delivery) (taken bool, fx effects) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.sync()
+	if taken = ln.admits(now, d.weight()); taken {
+		ln.queue.push(d)
+		ln.fresh++
+		ln.bytes += d.weight()
+		if !ln.slow && ln.drain() > ln.in.window.pressure.Load().slowAfter {
+			ln.setSlow(true)
+		}
 	}
-	l.queue = append(l.queue, d)
-	if l.active >= concurrency {
-		return true, false
+	fx.gone = ln.lost()
+	ln.follow(now, &fx, true)
+	return taken, fx
+}
+
+// admits makes room for a fresh delivery of so many bytes, if there is any.
+func (ln *lane) admits(now time.Time, weight int) bool {
+	if ln.closed(now) || ln.breaker.state != outcome.BreakerClosed && !ln.probeFree() {
+		return false
 	}
-	l.active++
-	return true, true
-}
-
-// next takes the delivery that waits longest. Without one the worker that
-// asked has ended.
-func (l *lane) next() (delivery, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		l.active--
-		l.queue = nil // an idle lane holds no memory
-		return delivery{}, false
+	if !ln.slow {
+		if ln.fresh >= ln.in.window.bound()+ln.workers {
+			return false
+		}
+		ln.in.window.enter()
+		return true
 	}
-	d := l.queue[0]
-	l.queue[0] = delivery{} // for the garbage collector
-	l.queue = l.queue[1:]
-	return d, true
-}
-
-// stuck empties the lane if its first delivery has waited since before t.
-func (l *lane) stuck(t time.Time) []delivery {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 || l.queue[0].queued.After(t) {
-		return nil
+	if ln.fresh >= slowBound+ln.workers {
+		return false
 	}
-	all := l.queue
-	l.queue = nil
-	return all
+	return ln.tenant.aside.take(weight) || ln.fresh+ln.own == 0 && ln.tenant.spare(weight)
 }
 
-// observe updates the pace with an attempt that took d.
-func (l *lane) observe(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pace += (d - l.pace) / 8
+// probeFree reports whether a breaker that is not closed waits for a delivery
+// to probe with.
+func (ln *lane) probeFree() bool {
+	return ln.breaker.state == outcome.BreakerOpen && ln.queue.len() == 0
 }
 
-// back notes that a deferred delivery has come back.
-func (l *lane) back() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.away = max(l.away-1, 0)
+// closed reports whether nothing may be attempted for now, whatever waits.
+func (ln *lane) closed(now time.Time) bool {
+	return ln.entry == nil || ln.entry.Hold != "" || ln.gone || ln.breaker.shut(now) || ln.in.halted.Load()
 }
 
-// comeBack says when a delivery that does not fit should come back: about when
-// the lane will have worked off those that were sent away before it.
-func (l *lane) comeBack(now time.Time, e *route.Entry) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.away++
-	pace := l.pace
-	if pace == 0 { // no attempt has ended yet: the receiver may be one that never answers
-		pace = e.Timeout
+// follow draws the consequences of whatever has changed: it empties a closed
+// lane, hires workers for an open one, and sees to its queue in the store.
+func (ln *lane) follow(now time.Time, fx *effects, hiring bool) {
+	switch {
+	case ln.closed(now):
+		if ln.queue.len() > 0 {
+			ln.evict(fx, func(*delivery) bool { return true })
+		}
+		if ln.breaker.shut(now) {
+			ln.ring(ln.breaker.until, now)
+		}
+		ln.check(now, fx)
+		ln.watch(now)
+	default:
+		ln.carryOn(now, fx, hiring)
 	}
-	wait := time.Duration(l.away/max(e.Concurrency, 1)) * pace
-	return now.Add(min(max(wait, minReturn), maxReturn))
 }
 
-// planFor returns the plan of e, made anew when the table has changed since
-// the last attempt.
-func (l *lane) planFor(e *route.Entry) (*plan, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.plan == nil || l.plan.Entry != e {
-		p, err := newPlan(e)
+// carryOn hires workers for an open lane, and sees to its queue in the store.
+func (ln *lane) carryOn(now time.Time, fx *effects, hiring bool) {
+	for hiring && ln.hire(now) {
+		fx.workers++
+	}
+	if ln.wantsMore(now) {
+		ln.fetching, fx.fetch = true, true
+	}
+	ln.watch(now)
+}
+
+// watch has a busy lane swept.
+func (ln *lane) watch(now time.Time) {
+	if !ln.watched && ln.busy(now) {
+		ln.watched = true
+		ln.in.watch(ln)
+	}
+}
+
+// evict takes those deliveries out of the lane that goes wants.
+func (ln *lane) evict(fx *effects, goes func(*delivery) bool) {
+	gone := ln.queue.sift(goes)
+	for i := range gone {
+		ln.release(&gone[i])
+	}
+	fx.evicted = append(fx.evicted, gone...)
+	fx.gone = ln.lost()
+}
+
+// hire reserves a worker if one more attempt may begin. The worker has to be
+// started, and then asks for its delivery.
+func (ln *lane) hire(now time.Time) bool {
+	if ln.coming >= ln.queue.len() || ln.workers >= ln.limit() {
+		return false
+	}
+	if ln.awaitsHost && ln.hostPlaces == 0 || ln.rests(now) || !ln.occupy() {
+		return false // the host, the alarm or the sweep comes back to it
+	}
+	if ln.workers == 0 && !ln.starved {
+		ln.speed.moved = now
+	}
+	ln.workers++
+	ln.coming++
+	ln.in.workers.Add(1)
+	return true
+}
+
+// limit is how many attempts may be under way at once.
+func (ln *lane) limit() int {
+	if ln.entry == nil || ln.breaker.state != outcome.BreakerClosed {
+		return 1
+	}
+	return ln.throttle.concurrency(ln.entry.Concurrency)
+}
+
+// rests reports whether the lane waits for a token, or for as long as its
+// receiver has asked for. Then the alarm is set.
+func (ln *lane) rests(now time.Time) bool {
+	until := nextToken(ln.limiter, now)
+	if ln.throttle.until.After(until) {
+		until = ln.throttle.until
+	}
+	if !until.After(now) {
+		return false
+	}
+	ln.ring(until, now)
+	return true
+}
+
+// next gives a worker the delivery that waits longest. Without one the worker
+// has ended. hired tells that it is its first.
+func (ln *lane) next(now time.Time, hired bool) (a attempt, ok bool, fx effects) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if hired {
+		ln.coming--
+	}
+	ln.sync()
+	if ok = ln.queue.len() > 0 && !ln.closed(now) && ln.workers <= ln.limit() &&
+		!ln.exceeds() && !ln.rests(now) && ln.enter(now); ok {
+		a = ln.begin(now)
+	} else {
+		ln.workers--
+		ln.vacate()
+	}
+	ln.follow(now, &fx, ok)
+	if ln.coming == 0 && ln.hostPlaces > 0 {
+		ln.hostPlaces--
+		fx.vacated = ln.host
+	}
+	return a, ok, fx
+}
+
+// enter takes what the attempt of the first delivery needs besides a worker.
+func (ln *lane) enter(now time.Time) bool {
+	first := ln.queue.cell(0).parcel
+	if ln.starved = !first.enter(ln.tenant); ln.starved {
+		return false // the sweep comes back to it
+	}
+	if !ln.enterHost(now) {
+		first.leave()
+		return false
+	}
+	return true
+}
+
+func (ln *lane) enterHost(now time.Time) bool {
+	switch {
+	case ln.host == nil:
+		return true
+	case ln.hostPlaces > 0:
+		ln.hostPlaces--
+		return true
+	case ln.host.enter(ln, now):
+		return true
+	default:
+		ln.awaitsHost = true
+		return false
+	}
+}
+
+// granted takes the place that the lane waited for at h.
+func (ln *lane) granted(now time.Time, h *host) (fx effects) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.sync()
+	if h != ln.host {
+		fx.vacated = h
+		return fx
+	}
+	ln.awaitsHost = false
+	ln.hostPlaces++
+	ln.follow(now, &fx, true)
+	if ln.coming == 0 {
+		ln.hostPlaces--
+		fx.vacated = h
+	}
+	return fx
+}
+
+// begin takes the first delivery for an attempt.
+func (ln *lane) begin(now time.Time) attempt {
+	if ln.limiter != nil {
+		ln.limiter.AllowN(now, 1)
+	}
+	ln.begun++
+	a := attempt{delivery: ln.queue.pop(), entry: ln.entry, host: ln.host, nth: ln.begun}
+	if before := ln.breaker.state; before != outcome.BreakerClosed {
+		a.probe = ln.breaker.probes()
+		ln.in.opts.Recorder.Breaker(ln.id, ln.breaker.state)
+	}
+	a.plan, a.unusable = ln.ready()
+	if ln.in.opts.Log != nil {
+		a.recorded, a.skipped = ln.allowance.take(now)
+	}
+	if ln.metrics == nil {
+		ln.metrics = ln.in.opts.Metrics.lane(ln.id)
+	}
+	a.metrics = ln.metrics
+	return a
+}
+
+// ready returns the plan of the route, made anew when the table has changed
+// since the last attempt.
+func (ln *lane) ready() (*plan, error) {
+	if ln.plan == nil {
+		p, err := newPlan(ln.entry)
 		if err != nil {
 			return nil, err
 		}
-		l.plan = p
+		ln.plan = p
 	}
-	return l.plan, nil
+	return ln.plan, nil
 }
 
-func (l *lane) idle() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.active == 0 && len(l.queue) == 0
+// end notes how an attempt ended. The worker asks for the next one then, and
+// that draws the consequences.
+func (ln *lane) end(now time.Time, a *attempt, o outcome.Outcome) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	a.leave()
+	ln.release(&a.delivery)
+	ln.speed.observe(o.Took, now)
+	if a.entry.Epoch != ln.epoch || a.entry.URL != ln.url {
+		return // it says nothing of the receiver as it is now
+	}
+	dice := 0.0
+	if !o.OK() {
+		dice = rand.Float64() //nolint:gosec // jitter needs no secrecy
+	}
+	e := a.entry
+	ln.throttle.end(o, a.nth, ln.begun, e.Concurrency, now, e.Retry.Jitter, dice)
+	b := ln.breaker
+	b.end(e.Breaker, o.OK(), a.probe, now, dice)
+	ln.setBreaker(b)
+	if o.Reason == outcome.ReceiverGone {
+		ln.gone = true
+	}
+}
+
+// setBreaker puts b in the place of the breaker, and tells of a change.
+func (ln *lane) setBreaker(b breaker) {
+	before := ln.breaker.state
+	ln.breaker = b
+	if b.state == before {
+		return
+	}
+	if b.state == outcome.BreakerClosed {
+		ln.throttle.restart() // what has piled up is not to hit the receiver at once
+	}
+	ln.in.opts.Recorder.Breaker(ln.id, b.state)
+}
+
+// ring sets the alarm for at, unless it is set for earlier.
+func (ln *lane) ring(at, now time.Time) {
+	if ln.in.halted.Load() || !ln.alarmAt.IsZero() && !ln.alarmAt.After(at) {
+		return
+	}
+	ln.alarmAt = at
+	if ln.alarm == nil {
+		ln.alarm = time.AfterFunc(at.Sub(now), func() { ln.in.wake(ln) })
+		return
+	}
+	ln.alarm.Reset(at.Sub(now))
+}
+
+// wake is what follows when the alarm rings.
+func (ln *lane) wake(now time.Time) (fx effects) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.alarmAt = time.Time{}
+	ln.sync()
+	ln.follow(now, &fx, true)
+	return fx
+}
+
+// forgettable reports whether the lane can go: its route is gone, and nothing
+// is left of it. Else it tells the host of its receiver.
+func (ln *lane) forgettable() (bool, *host) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if !ln.lost() || ln.workers > 0 || ln.queue.len() > 0 || ln.waiting > 0 || ln.fetching || ln.testing {
+		return false, ln.host
+	}
+	if ln.alarm != nil {
+		ln.alarm.Stop()
+	}
+	return true, nil
 }

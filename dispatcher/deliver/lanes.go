@@ -1,41 +1,41 @@
 // Package deliver brings stored events to receivers: a lane per route, an
 // attempt, the decision what follows from its outcome, and the settling of what
-// is delivered, deferred or dead.
+// is delivered, put off or dead.
 package deliver
 
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
-)
-
-const (
-	// sweepEvery is how often stuck lanes are looked for.
-	sweepEvery = time.Second
-	// A held delivery is looked at again after as long as it has waited so
-	// far, within these bounds: soon after a short trouble, rarely in a long one.
-	minHold, maxHold = 2 * time.Second, 5 * time.Minute
-	// heldMaxAge is when a held delivery dies whose route, being incomplete,
-	// has no maximum age of its own.
-	heldMaxAge = 72 * time.Hour
+	"github.com/postrider/postrider/dispatcher/trace"
 )
 
 // Options are what Lanes work with.
 type Options struct {
 	Router   *route.Current // in force before the first delivery
 	Backlog  Backlog
-	Client   *egress.Client
+	Client   Client
 	Recorder outcome.Recorder
 	Metrics  *Metrics
-	Log      *slog.Logger
+	Log      Log           // of attempts; nil = none is kept
+	Tracer   *trace.Tracer // nil = off
+	Logger   *slog.Logger
+
+	// Bounds of the attempts to one host and port, over all routes; zero = none.
+	HostConcurrency int
+	HostRate        route.Rate
+}
+
+// A Client sends deliveries, as [egress.Client] does.
+type Client interface {
+	Post(ctx context.Context, p *egress.Post) (egress.Response, error)
 }
 
 // Lanes are all lanes of a dispatcher. What they are given stays claimed until
@@ -43,21 +43,39 @@ type Options struct {
 type Lanes struct {
 	opts   Options
 	window window
-	keeper keeper
+	pools  *pools
+	hosts  hosts
 
-	mu    sync.RWMutex
-	lanes map[string]*lane
+	prompt *keeper // of retries and dead letters
+	bulk   *keeper // of what goes to the queues of the routes
 
-	workers sync.WaitGroup
+	fetches fetches
+	spell   spell
+
+	mu      sync.RWMutex
+	lanes   map[string]*lane
+	tenants map[string]*tenant
+
+	watchedMu sync.Mutex
+	watched   []*lane // those that the sweep looks at
+
+	crew    crew
+	workers sync.WaitGroup // that work for a lane
+	halted  atomic.Bool
 	stop    context.Context    // done when no attempt may begin any more
 	halt    context.CancelFunc // ends stop
 }
 
 // NewLanes makes Lanes; [Lanes.Run] makes them work.
 func NewLanes(opts Options) *Lanes {
-	l := &Lanes{opts: opts, lanes: map[string]*lane{}}
-	l.keeper = keeper{backlog: opts.Backlog, log: opts.Log, in: make(chan kept, keepBound), settle: l.settleKept}
+	l := &Lanes{opts: opts, pools: newPools(), lanes: map[string]*lane{}, tenants: map[string]*tenant{}}
+	l.window.init()
+	l.hosts = hosts{concurrency: opts.HostConcurrency, rate: opts.HostRate, granted: l.granted, by: map[string]*host{}}
+	l.prompt = newKeeper(opts.Backlog, opts.Logger, 0, l.settleKept)
+	l.bulk = newKeeper(opts.Backlog, opts.Logger, gather, l.settleKept)
+	l.fetches.fetch = l.fetch
 	l.stop, l.halt = context.WithCancel(context.Background())
+	opts.Metrics.watch(l)
 	return l
 }
 
@@ -65,32 +83,34 @@ func NewLanes(opts Options) *Lanes {
 // handed in. It returns when attempts in flight have ended and what waited is
 // in the backlog.
 func (l *Lanes) Run(ctx context.Context) {
-	var keeping sync.WaitGroup
-	keeping.Go(func() { l.keeper.run(l.stop) })
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
-	for ctx.Err() == nil {
-		select {
-		case now := <-sweep.C:
-			l.sweep(now)
-		case <-ctx.Done():
-		}
+	defer context.AfterFunc(ctx, l.Halt)() // at once: a sweep may be waiting for the backlog
+	var keeping, counting sync.WaitGroup
+	for _, k := range []*keeper{l.prompt, l.bulk} {
+		keeping.Go(func() { k.run(l.stop) })
 	}
+	counting.Go(l.count)
+	l.sweepUntil(ctx)
+
 	l.Halt()
+	counting.Wait()
+	l.fetches.end()
 	for _, ln := range l.all() {
-		for _, d := range ln.stuck(time.Now()) {
-			l.deferUntil(d, time.Now())
-		}
+		l.carryOut(ln, ln.wake(time.Now())) // which empties it
 	}
 	l.workers.Wait()
-	close(l.keeper.in)
+	l.crew.disband()
+	close(l.prompt.end)
+	close(l.bulk.end)
 	keeping.Wait()
 }
 
 // Halt lets no attempt begin any more: what is handed in from now on goes to the
 // backlog, with one try to write it there. Call it at the beginning of a stop,
 // so that a backlog that cannot be written holds up nobody.
-func (l *Lanes) Halt() { l.halt() }
+func (l *Lanes) Halt() {
+	l.halted.Store(true)
+	l.halt()
+}
 
 // Wait returns once there is room for more deliveries, or with the error of ctx.
 func (l *Lanes) Wait(ctx context.Context) error { return l.window.wait(ctx) }
@@ -102,189 +122,116 @@ func (l *Lanes) Deliver(st event.Stored, entries []*route.Entry) {
 	now := time.Now()
 	for _, e := range entries {
 		l.opts.Recorder.Pending(e.ID, 1)
-		l.put(e, delivery{parcel: p, route: e.ID, claim: st.Claim, queued: now})
+		l.put(now, e.ID, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now})
 	}
 }
 
 // Resume takes over a deferral that has come due, and its claim.
 func (l *Lanes) Resume(d Deferral, claim *event.Claim) {
-	del := delivery{parcel: newParcel(d.Event), route: d.Route, attempts: d.Attempts, claim: claim, queued: time.Now()}
-	e := l.opts.Router.Load().Lookup(d.Route)
-	if e == nil {
-		l.window.add(1)
-		l.bury(del, outcome.Outcome{Reason: outcome.RouteGone})
-		return
-	}
-	l.lane(d.Route).back()
-	l.put(e, del)
-}
-
-// put hands d to the lane of e, or to the backlog when it does not fit.
-func (l *Lanes) put(e *route.Entry, d delivery) {
-	l.window.add(1)
-	if e.Hold != "" {
-		l.hold(e, d)
-		return
-	}
-	bound := laneBound
-	if l.window.pressed() {
-		bound = laneBoundPressed
-	}
-	ln := l.lane(e.ID)
-	taken, begin := ln.offer(d, bound, e.Concurrency)
-	if begin {
-		l.workers.Go(func() { l.work(ln) })
-	}
-	if !taken {
-		l.sendAway(e, ln, d)
-	}
-}
-
-// sendAway defers d because there is no room for it, unless it is too old.
-func (l *Lanes) sendAway(e *route.Entry, ln *lane, d delivery) {
-	if e.Hold != "" { // since it was queued
-		l.hold(e, d)
-		return
-	}
+	l.opts.Recorder.Stored(d.Route, -1)
+	l.opts.Recorder.Pending(d.Route, 1)
 	now := time.Now()
-	if now.Sub(d.event.Accepted) > e.Retry.MaxAge {
-		l.bury(d, outcome.Outcome{Reason: outcome.Expired})
-		return
+	l.put(now, d.Route, delivery{parcel: newParcel(d.Event), attempts: d.Attempts, seq: d.Seq, claim: claim, queued: now})
+}
+
+// put hands d to its lane, or to the store when it does not fit.
+func (l *Lanes) put(now time.Time, id string, d delivery) {
+	ln := l.lane(id)
+	taken, fx := ln.put(now, d)
+	if !taken {
+		fx.evicted = append(fx.evicted, d)
 	}
-	l.deferUntil(d, ln.comeBack(now, e))
+	l.carryOut(ln, fx)
+}
+
+// carryOut does what a transition of ln asks for.
+func (l *Lanes) carryOut(ln *lane, fx effects) {
+	for range fx.workers {
+		if !l.crew.send(ln) {
+			go l.serve(ln)
+		}
+	}
+	if fx.fetch {
+		l.fetches.ask(ln)
+	}
+	if fx.vacated != nil {
+		fx.vacated.leave(time.Now())
+	}
+	for _, d := range fx.evicted {
+		if fx.gone {
+			l.bury(ln, d, outcome.Outcome{Reason: outcome.RouteGone})
+		} else {
+			l.enqueue(ln, d)
+		}
+	}
+}
+
+// serve works for ln, and then for whom the crew sends it to.
+func (l *Lanes) serve(ln *lane) {
+	next := make(chan *lane, 1)
+	for ; ln != nil; ln = <-next {
+		l.work(ln)
+		l.crew.park(next)
+	}
 }
 
 // work attempts what waits in ln, one after the other, until nothing does.
 func (l *Lanes) work(ln *lane) {
-	for {
-		d, ok := ln.next()
+	defer l.workers.Done()
+	for hired := true; ; hired = false {
+		a, ok, fx := ln.next(time.Now(), hired)
+		l.carryOut(ln, fx)
 		if !ok {
 			return
 		}
-		if l.stop.Err() != nil {
-			l.deferUntil(d, time.Now())
-			continue
-		}
-		l.attempt(ln, d)
+		l.attempt(ln, &a)
 	}
 }
 
-// attempt makes one attempt with the route as it is now.
-func (l *Lanes) attempt(ln *lane, d delivery) {
-	e := l.opts.Router.Load().Lookup(d.route)
-	switch {
-	case e == nil:
-		l.bury(d, outcome.Outcome{Reason: outcome.RouteGone})
-		return
-	case e.Hold != "":
-		l.hold(e, d)
-		return
+// granted follows when h has a place for an attempt of ln.
+func (l *Lanes) granted(h *host, ln *lane) { l.carryOut(ln, ln.granted(time.Now(), h)) }
+
+// wake follows when the alarm of ln rings.
+func (l *Lanes) wake(ln *lane) { l.carryOut(ln, ln.wake(time.Now())) }
+
+func (l *Lanes) enqueue(ln *lane, d delivery) {
+	l.bulk.in <- kept{delivery: d, lane: ln, fate: enqueued}
+}
+
+func (l *Lanes) deferUntil(ln *lane, d delivery, due time.Time) {
+	l.prompt.in <- kept{delivery: d, lane: ln, fate: deferred, at: due}
+}
+
+func (l *Lanes) bury(ln *lane, d delivery, why outcome.Outcome) {
+	l.prompt.in <- kept{delivery: d, lane: ln, fate: buried, at: time.Now(), why: why}
+}
+
+// settleKept follows when deliveries are on disk, all with the same fate.
+func (l *Lanes) settleKept(ks []kept) {
+	waiting := map[*lane]int{}
+	for _, k := range ks {
+		id := k.lane.id
+		switch k.fate {
+		case buried: // first counted there, so that no report misses it altogether
+			l.opts.Recorder.DeadLetters(id, 1)
+			l.opts.Metrics.dead.Inc()
+			l.opts.Logger.Warn("a delivery was given up", "route", id, "event", k.event.ID,
+				"attempt", k.attempts, "reason", k.why.Reason)
+		case deferred:
+			l.opts.Recorder.Stored(id, 1)
+			l.opts.Metrics.deferred.Inc()
+		default:
+			l.opts.Recorder.Stored(id, 1)
+			l.opts.Metrics.enqueued.Inc()
+			waiting[k.lane]++
+		}
+		l.opts.Recorder.Pending(id, -1)
+		k.claim.Done()
 	}
-	var o outcome.Outcome
-	if p, err := ln.planFor(e); err != nil {
-		l.opts.Log.Error("a route of the table cannot be used", "route", d.route, "err", err)
-		o = outcome.Outcome{Reason: outcome.Unsendable, Detail: "the route cannot be used"}
-	} else {
-		l.opts.Metrics.inFlight.Inc()
-		// Shutdown must not abort a request the receiver may already be acting on.
-		o = attempt(context.WithoutCancel(l.stop), l.opts.Client, p, d.parcel)
-		l.opts.Metrics.inFlight.Dec()
-	}
-	d.attempts++
 	now := time.Now()
-	ln.observe(o.Took)
-	l.record(d, o, now)
-
-	switch next := Decide(e.Retry, d.attempts, d.event.Accepted, o, now, rand.Float64()); next.Action { //nolint:gosec // jitter needs no secrecy
-	case Settle:
-		l.opts.Recorder.Pending(d.route, -1)
-		l.settle(d.claim)
-	case Retry:
-		l.deferUntil(d, next.At)
-	case GiveUp:
-		l.bury(d, o)
+	for ln, n := range waiting {
+		l.carryOut(ln, ln.stored(n, now))
 	}
-}
-
-// record tells everybody how an attempt ended: one wide line, one count, one fact.
-func (l *Lanes) record(d delivery, o outcome.Outcome, now time.Time) {
-	level := slog.LevelDebug
-	if !o.OK() {
-		level = slog.LevelInfo
-	}
-	if l.opts.Log.Enabled(l.stop, level) {
-		l.opts.Log.LogAttrs(l.stop, level, "attempt",
-			slog.String("route", d.route), slog.String("event", d.event.ID), slog.String("type", d.event.Type),
-			slog.String("webhook_id", d.id), slog.Int("attempt", d.attempts), slog.String("reason", string(o.Reason)),
-			slog.Int("status", o.Status), slog.String("detail", o.Detail), slog.Duration("took", o.Took))
-	}
-	l.opts.Metrics.attempt(o)
-	l.opts.Recorder.Attempt(d.route, outcome.Attempt{
-		Time: now.UTC(), EventID: d.event.ID, EventType: d.event.Type, Number: d.attempts,
-	}, o)
-}
-
-// hold sends d to the backlog for as long as its route is not to be attempted.
-func (l *Lanes) hold(e *route.Entry, d delivery) {
-	now := time.Now()
-	age := now.Sub(d.event.Accepted)
-	maxAge := e.Retry.MaxAge
-	if maxAge == 0 {
-		maxAge = heldMaxAge
-	}
-	if age > maxAge {
-		l.bury(d, outcome.Outcome{Reason: outcome.Held, Detail: e.Hold})
-		return
-	}
-	l.deferUntil(d, now.Add(min(max(age, minHold), maxHold)))
-}
-
-// sweep empties the lanes that have not moved for maxWait.
-func (l *Lanes) sweep(now time.Time) {
-	router := l.opts.Router.Load()
-	if router == nil {
-		return
-	}
-	for id, ln := range l.all() {
-		e := router.Lookup(id)
-		if e == nil {
-			l.forget(id) // once its workers have buried what it was owed
-			continue
-		}
-		for _, d := range ln.stuck(now.Add(-maxWait)) {
-			l.sendAway(e, ln, d)
-		}
-	}
-}
-
-func (l *Lanes) deferUntil(d delivery, due time.Time) {
-	l.opts.Metrics.deferred.Inc()
-	l.keeper.in <- kept{claim: d.claim, deferral: &Deferral{Route: d.route, Attempts: d.attempts, Due: due, Event: d.event}}
-}
-
-func (l *Lanes) bury(d delivery, why outcome.Outcome) {
-	l.keeper.in <- kept{claim: d.claim, letter: &DeadLetter{
-		Route: d.route, Attempts: d.attempts, Why: why, At: time.Now(), Event: d.event,
-	}}
-}
-
-// settleKept follows when k is on disk. What is deferred is still owed.
-func (l *Lanes) settleKept(k kept) {
-	if k.deferral != nil {
-		l.settle(k.claim)
-		return
-	}
-	l.opts.Metrics.dead.Inc()
-	l.opts.Recorder.DeadLetters(k.letter.Route, 1) // first, so that no report misses it altogether
-	l.opts.Recorder.Pending(k.letter.Route, -1)
-	l.opts.Log.Warn("a delivery was given up", "route", k.letter.Route, "event", k.letter.Event.ID,
-		"attempt", k.letter.Attempts, "reason", k.letter.Why.Reason)
-	l.settle(k.claim)
-}
-
-func (l *Lanes) settle(c *event.Claim) {
-	l.window.add(-1)
-	c.Done()
 }
 
 // lane returns the lane of a route, making it at first use.
@@ -298,24 +245,47 @@ func (l *Lanes) lane(id string) *lane {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ln = l.lanes[id]; ln == nil {
-		ln = &lane{}
+		namespace, _ := namespaceOf(id)
+		t := l.tenants[namespace]
+		if t == nil {
+			t = newTenant(l.pools)
+			l.tenants[namespace] = t
+		}
+		t.lanes++
+		ln = &lane{id: id, in: l, tenant: t}
 		l.lanes[id] = ln
 	}
 	return ln
 }
 
 // all returns the lanes as they are now.
-func (l *Lanes) all() map[string]*lane {
+func (l *Lanes) all() []*lane {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return maps.Clone(l.lanes)
+	all := make([]*lane, 0, len(l.lanes))
+	for _, ln := range l.lanes {
+		all = append(all, ln)
+	}
+	return all
 }
 
-// forget drops the lane of a route that is gone, if it is idle.
-func (l *Lanes) forget(id string) {
+// forget drops the lanes whose routes are gone, and what belonged to them.
+func (l *Lanes) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ln := l.lanes[id]; ln != nil && ln.idle() {
+	used := map[*host]struct{}{}
+	for id, ln := range l.lanes {
+		forgettable, h := ln.forgettable()
+		if !forgettable {
+			used[h] = struct{}{}
+			continue
+		}
 		delete(l.lanes, id)
+		l.opts.Metrics.forget(id)
+		if ln.tenant.lanes--; ln.tenant.lanes == 0 {
+			namespace, _ := namespaceOf(id)
+			delete(l.tenants, namespace)
+		}
 	}
+	l.hosts.retain(used)
 }

@@ -4,30 +4,35 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/test/receiver"
 )
 
-// BenchmarkSend measures what the guard and the bounds cost above the bare
-// transport, with a receiver on loopback in the same process.
+// BenchmarkSend measures what each road costs, guard and bounds included, next
+// to the bare transport of net/http, with a receiver on loopback in the same
+// process.
 func BenchmarkSend(b *testing.B) {
-	client := egress.New(egress.Options{Allow: loopback})
-	defer client.CloseIdle()
-	transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
-	defer transport.CloseIdleConnections()
-
-	for _, bb := range []struct {
-		name string
-		send func(*http.Request) error
-	}{
-		{"Client.Send", func(req *http.Request) error {
-			_, err := client.Send(req)
-			return err
-		}},
-		{"Transport.RoundTrip", func(req *http.Request) error {
+	event := []byte(strings.Repeat("a", 1024))
+	for _, w := range roads {
+		for answer, reply := range map[string]http.HandlerFunc{"empty": receiver.Status(204), "short": receiver.Body("ok")} {
+			b.Run(w.name+"/"+answer, func(b *testing.B) {
+				r, c := w.open(b)
+				r.On("/", reply)
+				measure(b, w.sender(b, c, r.URL("/"), event))
+			})
+		}
+	}
+	b.Run("Transport.RoundTrip/empty", func(b *testing.B) {
+		r := receiver.New(b, receiver.Options{})
+		r.On("/", receiver.Status(204))
+		transport := &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}
+		defer transport.CloseIdleConnections()
+		measure(b, bySend(r.URL("/"), event, func(req *http.Request) error {
 			resp, err := transport.RoundTrip(req)
 			if err != nil {
 				return err
@@ -36,33 +41,54 @@ func BenchmarkSend(b *testing.B) {
 				return err
 			}
 			return resp.Body.Close()
-		}},
-	} {
-		for answer, reply := range map[string]http.HandlerFunc{"empty": receiver.Status(204), "short": receiver.Body("ok")} {
-			b.Run(bb.name+"/"+answer, func(b *testing.B) {
-				r := receiver.New(b, receiver.Options{IDsOnly: true})
-				r.On("/", reply)
-				event := strings.Repeat("a", 1024)
-				b.ReportAllocs()
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						if err := attempt(b.Context(), r.URL("/"), event, bb.send); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			})
+		}))
+	})
+}
+
+func measure(b *testing.B, send func(context.Context) error) {
+	b.Helper()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := send(b.Context()); err != nil {
+				b.Error(err)
+				return
+			}
 		}
+	})
+}
+
+// sender makes ready to send the event again and again.
+func (w road) sender(b *testing.B, c *egress.Client, address string, event []byte) func(context.Context) error {
+	b.Helper()
+	if !w.post {
+		return bySend(address, event, func(req *http.Request) error {
+			_, err := c.Send(req)
+			return err
+		})
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		b.Fatal(err)
+	}
+	target, err := egress.NewTarget(u, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func(ctx context.Context) error {
+		_, err := c.Post(ctx, &egress.Post{Target: target, Body: event, Deadline: time.Now().Add(long)})
+		return err
 	}
 }
 
-func attempt(ctx context.Context, url, event string, send func(*http.Request) error) error {
-	ctx, cancel := context.WithTimeout(ctx, long)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(event))
-	if err != nil {
-		return err
+func bySend(address string, event []byte, send func(*http.Request) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, long)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(string(event)))
+		if err != nil {
+			return err
+		}
+		return send(req)
 	}
-	return send(req)
 }

@@ -33,6 +33,11 @@ type failure struct {
 func (f *failure) Error() string { return fmt.Sprintf("%s: %v", f.stage, f.err) }
 func (f *failure) Unwrap() error { return f.err }
 
+func isFailure(err error) bool {
+	_, ok := errors.AsType[*failure](err)
+	return ok
+}
+
 // Classify says what an error of [Client.Send] means for the outcome: the
 // reason, and a fixed phrase that narrows it. The phrase holds no text from
 // outside and no address, so that it can be shown to whoever chose the URL.

@@ -5,16 +5,12 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // MaxResponse bounds what is read of a response body, in bytes: enough for any
@@ -24,16 +20,12 @@ const MaxResponse = 64 << 10
 const (
 	maxResponseHeader = 64 << 10 // bytes; a page behind a proxy with many cookies stays below
 
-	// An idle connection costs about 22 KiB, so these cost 22 MiB at most. One
-	// busy host may hold half: what it loses to the bound, it dials again.
+	// Idle connections of each road. One of the short road costs about 2 KiB, or
+	// 12 with TLS, one of net/http about 22. One busy host may hold half: what it
+	// loses to the bound, it dials again.
 	maxIdle        = 1024
 	maxIdlePerHost = maxIdle / 2
 	idleTimeout    = 90 * time.Second
-
-	// A connection of HTTP/2 that is silent for this long is asked for a sign
-	// of life; else a dead one would fail attempts until TCP gives up.
-	http2Silence = 15 * time.Second
-	http2Buffer  = 1 << 20 // bytes that a connection may send ahead
 
 	defaultConnectTimeout = 5 * time.Second
 	defaultTLSTimeout     = 5 * time.Second
@@ -49,39 +41,32 @@ type Options struct {
 }
 
 // A Client sends requests and pools connections. It is safe for concurrent use.
+//
+// There are two roads to a receiver. The short one is HTTP/1.1 in the goroutine
+// of the attempt, for http:// and for the https:// hosts that are known not to
+// speak HTTP/2. Everything else takes the long one, which is net/http.
 type Client struct {
-	dialer     *net.Dialer
-	tls        *tls.Config
-	tlsTimeout time.Duration
-	transport  *http.Transport
+	dialer dialer
+	idle   *pool          // connections of the short road
+	http1  *versions      // https hosts that chose HTTP/1.1
+	long   http.Transport // the long road
 }
 
 // New makes a Client.
 func New(o Options) *Client {
 	c := &Client{
-		dialer: &net.Dialer{
-			Timeout:        orDefault(o.ConnectTimeout, defaultConnectTimeout),
-			ControlContext: Guard{Allow: o.Allow}.control,
+		dialer: dialer{
+			net: net.Dialer{
+				Timeout:        orDefault(o.ConnectTimeout, defaultConnectTimeout),
+				ControlContext: Guard{Allow: o.Allow}.control,
+			},
+			rootCAs:    o.RootCAs,
+			tlsTimeout: orDefault(o.TLSTimeout, defaultTLSTimeout),
 		},
-		tls:        &tls.Config{RootCAs: o.RootCAs, NextProtos: []string{"h2", "http/1.1"}},
-		tlsTimeout: orDefault(o.TLSTimeout, defaultTLSTimeout),
+		idle:  newPool(maxIdle, maxIdlePerHost, idleTimeout),
+		http1: newVersions(),
 	}
-	// No Proxy: one would dial in our place, past the guard.
-	c.transport = &http.Transport{
-		DialContext:            c.dial,
-		DialTLSContext:         c.dialTLS,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    maxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		HTTP2: &http.HTTP2Config{
-			MaxReceiveBufferPerConnection: http2Buffer,
-			MaxReceiveBufferPerStream:     MaxResponse,
-			SendPingTimeout:               http2Silence,
-		},
-	}
+	c.pave()
 	return c
 }
 
@@ -98,6 +83,7 @@ type Response struct {
 	Header    http.Header
 	Body      []byte // as sent, never decompressed; at most MaxResponse bytes
 	Truncated bool   // the body went on
+	Reused    bool   // the connection had been used before
 }
 
 // Send sends req and reads the response, all of it before the deadline that the
@@ -111,96 +97,33 @@ type Response struct {
 // Send takes req over. It may send it twice, when a pooled connection turns out
 // to be closed: deliveries carry an id by which receivers drop a repetition.
 func (c *Client) Send(req *http.Request) (Response, error) {
-	if _, ok := req.Context().Deadline(); !ok {
+	ctx := req.Context()
+	deadline, ok := ctx.Deadline()
+	if !ok {
 		return Response{}, &failure{sending, errors.New("the context of the request has no deadline")}
 	}
-	// With this key, and no value to send, the transport takes a POST for
-	// repeatable.
-	const repeatable = "Idempotency-Key"
-	if _, ok := req.Header[repeatable]; !ok {
-		req.Header[repeatable] = nil
+	to, ok := c.short(req)
+	if !ok {
+		return c.sendLong(req)
 	}
-
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return Response{}, failed(req, err)
-	}
-	// What matters of the body has been read by then; to close it before its
-	// end closes the connection.
-	defer func() { _ = resp.Body.Close() }()
-
-	r := Response{Status: resp.StatusCode, Header: resp.Header}
-	if resp.Body == http.NoBody || r.Status == http.StatusSwitchingProtocols {
-		return r, nil // after a switch the body is the bare connection, which heeds no deadline
-	}
-	r.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxResponse+1))
-	if len(r.Body) > MaxResponse {
-		r.Body, r.Truncated = r.Body[:MaxResponse], true
-	}
-	if err != nil {
-		return r, &failure{reading, err}
-	}
-	return r, nil
+	return c.wired(ctx, deadline, to, func(b []byte) ([]byte, error) { return appendRequest(b, req) })
 }
 
 // CloseIdle closes the pooled connections that carry no request.
-func (c *Client) CloseIdle() { c.transport.CloseIdleConnections() }
-
-func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := c.dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, &failure{connecting, err}
-	}
-	return conn, nil
+func (c *Client) CloseIdle() {
+	c.idle.closeAll()
+	c.long.CloseIdleConnections()
 }
 
-// dialTLS does what the transport would do, with errors that tell a failed
-// handshake from a failed connection.
-func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := c.dial(ctx, network, address)
-	if err != nil {
-		return nil, err
+// wired sends, over the short road, the request that write appends.
+func (c *Client) wired(ctx context.Context, deadline time.Time, to origin, write func([]byte) ([]byte, error)) (Response, error) {
+	buffer := takeBuffer()
+	defer buffer.release()
+	var err error
+	if buffer.b, err = write(buffer.b[:0]); err != nil {
+		return Response{}, &failure{sending, err}
 	}
-	config := c.tls.Clone()
-	if config.ServerName, _, err = net.SplitHostPort(address); err != nil {
-		return nil, errors.Join(&failure{sending, err}, conn.Close())
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.tlsTimeout)
-	defer cancel()
-	secured := tls.Client(conn, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // the handshake says why
-		return nil, &failure{securing, err}
-	}
-	return secured, nil
-}
-
-// failed says at which stage the transport failed with req.
-func failed(req *http.Request, err error) error {
-	if _, ok := errors.AsType[*failure](err); ok {
-		return err
-	}
-	if !sendable(req) {
-		return &failure{sending, err}
-	}
-	return &failure{waiting, err}
-}
-
-// sendable reports whether the transport can have begun with req. It is asked
-// only after a failure: the transport checks the same and gives no typed error.
-func sendable(req *http.Request) bool {
-	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
-		return false
-	}
-	for name, values := range req.Header {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return false
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return false
-			}
-		}
-	}
-	return true
+	clock := watch(ctx)
+	defer clock.stop()
+	return c.sendShort(&attempt{ctx: ctx, deadline: deadline, to: to, wire: buffer.b, clock: clock})
 }

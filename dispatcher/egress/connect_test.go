@@ -29,19 +29,6 @@ func TestHTTP2IsSpokenAndItsConnectionShared(t *testing.T) {
 	}
 }
 
-func TestHTTP2KeepsTheBoundsOfTimeToo(t *testing.T) {
-	r := receiver.New(t, receiver.Options{TLS: true})
-	c := newClient(t, egress.Options{Allow: loopback, RootCAs: r.RootCAs()})
-
-	r.On("/", receiver.Hang(nil, receiver.Status(200)))
-	_, err := send(t, c, r.URL("/"), short)
-	wantFailure(t, err, outcome.Timeout, "no answer in time")
-
-	r.On("/", receiver.Drip(time.Second))
-	_, err = send(t, c, r.URL("/"), short)
-	wantFailure(t, err, outcome.Timeout, "answer not complete in time")
-}
-
 func TestAFailedHandshakeSaysWhy(t *testing.T) {
 	secure := receiver.New(t, receiver.Options{TLS: true})
 	plain := receiver.New(t, receiver.Options{})

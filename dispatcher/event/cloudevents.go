@@ -1,12 +1,11 @@
 package event
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,24 +16,23 @@ import (
 
 // readStructured reads one event in the CloudEvents JSON format, out of valid JSON.
 func readStructured(template Event, object []byte) (Event, *Refusal) {
-	members, refusal := readMembers(object)
+	found, refusal := readMembers(object)
 	if refusal != nil {
 		return Event{}, refusal
 	}
-	data, hasData := members["data"]
+	data, hasData := found.value("data")
 	if hasData {
-		if _, both := members["data_base64"]; both {
+		if _, both := found.value("data_base64"); both {
 			return Event{}, refuse(InvalidEvent, `there are both "data" and "data_base64": send one of them`)
 		}
 		// SDK v2.16.2 takes data of a +json type for text, so it gets the rest.
-		delete(members, "data")
-		object, _ = json.Marshal(members) // what came out of JSON goes back into it
+		object = found.without("data")
 	}
 	// SDK v2.16.2 ends at an empty name without a word, and cuts fractions off.
-	for name, value := range members {
-		if name == "" || !isAttributeValue(value) {
+	for _, m := range found {
+		if m.name != "data" && (m.name == "" || !isAttributeValue(m.value)) {
 			return Event{}, refuse(InvalidEvent, "%s is not an attribute, which has a name and is a string, a boolean or a 32-bit integer: everything else goes into the data",
-				quote(name))
+				quote(m.name))
 		}
 	}
 
@@ -58,36 +56,69 @@ func readStructured(template Event, object []byte) (Event, *Refusal) {
 // attributes that CloudEvents defines, "data" and "data_base64".
 const maxMembers = MaxExtensions + 10
 
-// readMembers returns the members of an object, out of valid JSON. It stops at
-// the first one too many: a body full of small members would take forty times
-// its size in memory, here and in the SDK.
-func readMembers(object []byte) (map[string]json.RawMessage, *Refusal) {
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	if start, _ := decoder.Token(); start != json.Delim('{') {
+// A member of an object.
+type member struct {
+	name    string
+	spelled []byte // the name, with its quotes
+	value   []byte // as it is spelled
+}
+
+// An envelope is the members of the object that carries an event, each once.
+type envelope []member
+
+// readMembers returns the members of an object, out of valid JSON; of a name
+// that is there twice the last. It stops at the first one too many: a body full
+// of small members would take forty times its size in memory, here and in the
+// SDK.
+func readMembers(object []byte) (envelope, *Refusal) {
+	if !opens(object, '{') {
 		return nil, refuse(InvalidEvent, "an event is a JSON object: send one")
 	}
-	members := map[string]json.RawMessage{}
-	for n := 0; decoder.More(); n++ { // not the size of the map, which a name sent twice does not change
-		if n == maxMembers {
+	found := make(envelope, 0, 8)
+	n := 0 // not the length of found, which a name sent twice does not change
+	for spelled, value := range members(object) {
+		if n++; n > maxMembers {
 			return nil, refuse(InvalidEvent, "the event has more than %d members, %d extension attributes are allowed: put them into the data",
 				maxMembers, MaxExtensions).over(MaxExtensions)
 		}
-		token, err := decoder.Token()
-		name, _ := token.(string)
-		var value json.RawMessage
-		if err == nil {
-			err = decoder.Decode(&value)
+		name, _ := unquote(spelled) // in valid JSON, a name is a string
+		m := member{name, spelled, value}
+		if i := slices.IndexFunc(found, func(m member) bool { return m.name == name }); i >= 0 {
+			found[i] = m
+			continue
 		}
-		if err != nil {
-			return nil, refuse(InvalidJSON, "the JSON is not valid: %v", err)
-		}
-		members[name] = value
+		found = append(found, m)
 	}
-	return members, nil
+	return found, nil
+}
+
+// value returns the value of a member, as it is spelled.
+func (v envelope) value(name string) ([]byte, bool) {
+	for _, m := range v {
+		if m.name == name {
+			return m.value, true
+		}
+	}
+	return nil, false
+}
+
+// without returns the object less a member.
+func (v envelope) without(name string) []byte {
+	object := []byte{'{'}
+	for _, m := range v {
+		if m.name == name {
+			continue
+		}
+		if len(object) > 1 {
+			object = append(object, ',')
+		}
+		object = append(append(append(object, m.spelled...), ':'), m.value...)
+	}
+	return append(object, '}')
 }
 
 // isAttributeValue reports whether a JSON value has a type of CloudEvents.
-func isAttributeValue(value json.RawMessage) bool {
+func isAttributeValue(value []byte) bool {
 	switch value[0] {
 	case '"', 't', 'f', 'n': // a string, true, false or null, which is the same as absent
 		return true
@@ -100,12 +131,15 @@ func isAttributeValue(value json.RawMessage) bool {
 
 // readData returns the data that a member "data" holds: JSON as it is spelled,
 // text without its quotes (CloudEvents JSON format, 3.1).
-func readData(member json.RawMessage, contentType string) ([]byte, *Refusal) {
+func readData(member []byte, contentType string) ([]byte, *Refusal) {
 	if isJSON(contentType) {
 		return member, nil
 	}
-	var text string
-	if err := json.Unmarshal(member, &text); err != nil {
+	if string(member) == "null" {
+		return []byte{}, nil
+	}
+	text, ok := unquote(member)
+	if !ok {
 		return nil, refuse(InvalidEvent, `"data" is not a string, which it is when "datacontenttype" is %s: correct one of them`, quote(contentType))
 	}
 	return []byte(text), nil
@@ -113,20 +147,15 @@ func readData(member json.RawMessage, contentType string) ([]byte, *Refusal) {
 
 // readBatch reads batched content mode: a JSON array of events, out of valid JSON.
 func readBatch(template Event, body []byte) ([]Event, *Refusal) {
-	// An array of all elements would take many times the memory of a body that
-	// holds nothing but small ones.
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if start, _ := decoder.Token(); start != json.Delim('[') {
+	if !opens(body, '[') {
 		return nil, refuse(InvalidEvent, "the body is not a JSON array: a batch is one, a single event goes as %s", mediaStructured)
 	}
-	var objects []json.RawMessage
-	for decoder.More() {
+	// To list all elements would take many times the memory of a body that
+	// holds nothing but small ones.
+	var objects [][]byte
+	for object := range elements(body) {
 		if len(objects) == MaxBatch {
 			return nil, refuse(BatchTooLarge, "the batch holds more than %d events: split it", MaxBatch).over(MaxBatch)
-		}
-		var object json.RawMessage
-		if err := decoder.Decode(&object); err != nil {
-			return nil, refuse(InvalidJSON, "the JSON is not valid: %v", err)
 		}
 		objects = append(objects, object)
 	}

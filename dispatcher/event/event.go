@@ -5,6 +5,7 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"strings"
 	"time"
 )
 
@@ -57,13 +58,13 @@ type Key [16]byte
 
 // Key derives the identity of e.
 func (e *Event) Key() Key {
-	h := sha256.New()
+	var short [256]byte // enough for most, without an allocation
+	b := short[:0]
 	for _, s := range [...]string{e.Namespace, e.Source, e.ID} {
-		h.Write([]byte(s))
-		h.Write([]byte{0})
+		b = append(append(b, s...), 0)
 	}
-	var sum [sha256.Size]byte
-	return Key(h.Sum(sum[:0])[:16])
+	sum := sha256.Sum256(b)
+	return Key(sum[:len(Key{})])
 }
 
 var keyText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
@@ -71,7 +72,20 @@ var keyText = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding
 // String is the "webhook-id" that receivers see: the same for every attempt,
 // every webhook and every re-send of the event, so that a receiver can drop
 // what it has already handled (Standard Webhooks, "webhook-id").
-func (k Key) String() string { return "msg_" + keyText.EncodeToString(k[:]) }
+func (k Key) String() string {
+	var text [4 + 26]byte // of 16 bytes, five bits a character
+	return string(keyText.AppendEncode(append(text[:0], "msg_"...), k[:]))
+}
+
+// ParseKey reads what [Key.String] wrote.
+func ParseKey(s string) (Key, bool) {
+	text, ok := strings.CutPrefix(s, "msg_")
+	b, err := keyText.DecodeString(text)
+	if !ok || err != nil || len(b) != len(Key{}) {
+		return Key{}, false
+	}
+	return Key(b), true
+}
 
 // IsJSON reports whether Data is declared to be JSON: by RFC 6839's +json
 // suffix, or by having no content type at all (CloudEvents 1.0, "datacontenttype").

@@ -13,8 +13,9 @@ import (
 // maxExtensionName is generous, in bytes: CloudEvents recommends 20.
 const maxExtensionName = 64
 
-// accept makes an Event of what was read, if that is a valid CloudEvent 1.0 and
-// within the limits. Data that is JSON has been checked already. The template has what does not come from the producer.
+// accept makes an Event of what the SDK has read, if that is a valid CloudEvent
+// 1.0 and within the limits. Data that is JSON has been checked already. The
+// template has what does not come from the producer.
 func accept(template Event, read *cloudevents.Event) (Event, *Refusal) {
 	if read.SpecVersion() != cloudevents.CloudEventsVersionV1 {
 		return Event{}, refuseAttribute("specversion")
@@ -26,6 +27,19 @@ func accept(template Event, read *cloudevents.Event) (Event, *Refusal) {
 	e.ID, e.Source, e.Type, e.Subject = read.ID(), read.Source(), read.Type(), read.Subject()
 	e.Time, e.ContentType, e.Schema, e.Data = read.Time(), read.DataContentType(), read.DataSchema(), read.Data()
 
+	if refusal := e.checkAttributes(); refusal != nil {
+		return Event{}, refusal
+	}
+	var refusal *Refusal
+	if e.Extensions, refusal = acceptExtensions(read.Extensions()); refusal != nil {
+		return Event{}, refusal
+	}
+	return e, nil
+}
+
+// checkAttributes refuses an attribute that CloudEvents defines and that is
+// beyond the limits.
+func (e *Event) checkAttributes() *Refusal {
 	for _, a := range [...]struct {
 		name, value string
 		limit       int
@@ -38,14 +52,10 @@ func accept(template Event, read *cloudevents.Event) (Event, *Refusal) {
 		{"dataschema", e.Schema, MaxAttribute},
 	} {
 		if refusal := checkAttribute(a.name, a.value, a.limit); refusal != nil {
-			return Event{}, refusal
+			return refusal
 		}
 	}
-	var refusal *Refusal
-	if e.Extensions, refusal = acceptExtensions(read.Extensions()); refusal != nil {
-		return Event{}, refusal
-	}
-	return e, nil
+	return nil
 }
 
 // acceptExtensions returns extension attributes in canonical string form.
@@ -81,20 +91,30 @@ func checkAttribute(name, value string, limit int) *Refusal {
 		return refuse(AttributeTooLong, "%s has %d bytes, %d are allowed: shorten it, or put it into the data",
 			quote(name), len(value), limit).over(limit)
 	}
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+	if !isText(value) {
 		return refuse(InvalidEvent, "%s holds a control character or is not UTF-8: remove it", quote(name))
 	}
 	return nil
 }
 
+// isText reports whether s is UTF-8 without control characters.
+func isText(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f { // not what nearly all attributes are made of
+			return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+		}
+	}
+	return true
+}
+
 // checkJSON refuses what is not one JSON text in UTF-8.
 func checkJSON(text []byte) *Refusal {
+	if ValidJSON(text) {
+		return nil
+	}
 	if !utf8.Valid(text) {
 		return refuse(InvalidJSON, "the JSON is not UTF-8: send UTF-8")
 	}
-	if json.Valid(text) {
-		return nil
-	}
-	var ignored any
-	return refuse(InvalidJSON, "the JSON is not valid: %v", json.Unmarshal(text, &ignored))
+	var ignored json.RawMessage
+	return refuse(InvalidJSON, "the JSON is not valid: %v", json.Unmarshal(text, &ignored)) // which says where
 }

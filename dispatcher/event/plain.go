@@ -1,13 +1,11 @@
 package event
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
+	"mime"
+	"net/url"
 	"strings"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 	"github.com/google/uuid"
 )
@@ -15,66 +13,141 @@ import (
 // plain is the form for producers that know nothing of CloudEvents: {"type":
 // "item:added", "data": {...}}, and the other attributes if they like.
 type plain struct {
-	Type        string          `json:"type"`
-	Data        json.RawMessage `json:"data"`
-	ID          string          `json:"id"`
-	Source      string          `json:"source"`
-	Subject     string          `json:"subject"`
-	Time        string          `json:"time"`
-	ContentType string          `json:"datacontenttype"`
-	Schema      string          `json:"dataschema"`
+	eventType, id, source, subject, time, contentType, schema string
+
+	data []byte // as it is spelled, nil when absent
 }
 
-// readPlain reads plain JSON, out of valid JSON. Members that it does not have
-// are refused, so that a misspelt name or data outside of "data" is not lost
-// without a word.
-func readPlain(template Event, object []byte) (Event, *Refusal) {
-	var p plain
-	decoder := json.NewDecoder(bytes.NewReader(object))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&p); err != nil {
-		return Event{}, refusePlain(err)
-	}
+// plainNames are the attributes of plain, besides its data.
+var plainNames = [...]string{"type", "id", "source", "subject", "time", "datacontenttype", "dataschema"}
 
-	if p.ID == "" {
-		p.ID = uuid.Must(uuid.NewV7()).String() // reading random bytes never fails (crypto/rand.Read)
-	}
-	at, err := types.ParseTimestamp(p.Time)
-	if err != nil {
-		return Event{}, refuseAttribute("time")
-	}
-
-	read := cloudevents.New(cloudevents.CloudEventsVersionV1)
-	read.SetType(p.Type)
-	read.SetID(p.ID)
-	read.SetSource(cmp.Or(p.Source, "/v1/namespaces/"+template.Namespace+"/events"))
-	read.SetSubject(p.Subject)
-	if at != nil {
-		read.SetTime(at.Time)
-	}
-	read.SetDataContentType(cmp.Or(p.ContentType, mediaPlain))
-	read.SetDataSchema(p.Schema)
-	if p.Data != nil {
-		var refusal *Refusal
-		if read.DataEncoded, refusal = readData(p.Data, read.DataContentType()); refusal != nil {
-			return Event{}, refusal
+// attribute returns where the attribute of a name is kept, nil when plain has
+// none of this name. Capitals do not matter, for they never have.
+func (p *plain) attribute(name string) *string {
+	for i, known := range plainNames {
+		if strings.EqualFold(name, known) {
+			return [...]*string{&p.eventType, &p.id, &p.source, &p.subject, &p.time, &p.contentType, &p.schema}[i]
 		}
 	}
-	return accept(template, &read)
+	return nil
 }
 
-// refusePlain says what encoding/json has against an object that is valid JSON.
-func refusePlain(err error) *Refusal {
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		if wrong.Field == "" {
-			return refuse(InvalidEvent, "an event is a JSON object: send one")
-		}
-		return refuse(InvalidEvent, "%s is not a string: correct it, or put it into the data", quote(wrong.Field))
+// read fills p from valid JSON. Of a name that is there twice the last counts.
+// Members that p does not have are refused, so that a misspelt name or data
+// outside of "data" is not lost without a word.
+func (p *plain) read(object []byte) *Refusal {
+	if !opens(object, '{') {
+		return refuse(InvalidEvent, "an event is a JSON object: send one")
 	}
-	name := strings.TrimPrefix(err.Error(), "json: unknown field ") // there is no type for it
-	if name == `"specversion"` {
+	for spelled, value := range members(object) {
+		name, _ := unquote(spelled) // in valid JSON, a name is a string
+		if strings.EqualFold(name, "data") {
+			p.data = value
+			continue
+		}
+		to := p.attribute(name)
+		if to == nil {
+			return refuseMember(name)
+		}
+		if string(value) == "null" {
+			continue // as if it were absent
+		}
+		s, ok := unquote(value)
+		if !ok {
+			return refuse(InvalidEvent, "%s is not a string: correct it, or put it into the data", quote(strings.ToLower(name)))
+		}
+		*to = s
+	}
+	return nil
+}
+
+func refuseMember(name string) *Refusal {
+	if name == "specversion" {
 		return refuse(InvalidEvent, `"specversion" makes this a CloudEvent: send it as %s, or leave "specversion" out`, mediaStructured)
 	}
 	return refuse(InvalidEvent, "%s is unknown: plain JSON has type, data, id, source, subject, time, datacontenttype and dataschema; everything else goes into data",
-		brief(name))
+		quote(name))
+}
+
+// readPlain reads plain JSON, out of valid JSON. It holds the attributes to
+// what CloudEvents says about them.
+func readPlain(template Event, object []byte) (Event, *Refusal) {
+	var p plain
+	if refusal := p.read(object); refusal != nil {
+		return Event{}, refusal
+	}
+	e := template
+	e.ID, e.Type, e.Subject = strings.TrimSpace(p.id), strings.TrimSpace(p.eventType), strings.TrimSpace(p.subject)
+	if p.id == "" {
+		e.ID = uuid.Must(uuid.NewV7()).String() // reading random bytes never fails (crypto/rand.Read)
+	}
+	at, err := types.ParseTimestamp(p.time)
+	if err != nil {
+		return Event{}, refuseAttribute("time")
+	}
+	if at != nil {
+		e.Time = at.Time
+	}
+	e.ContentType = strings.TrimSpace(cmp.Or(p.contentType, mediaPlain))
+	if p.data != nil {
+		var refusal *Refusal
+		if e.Data, refusal = readData(p.data, e.ContentType); refusal != nil {
+			return Event{}, refusal
+		}
+	}
+	var isURI, isReference bool
+	e.Schema, isURI = absoluteURI(strings.TrimSpace(p.schema))
+	e.Source, isReference = sourceOf(p.source, template.Namespace)
+	switch {
+	case !isMediaType(e.ContentType):
+		return Event{}, refuseAttribute("datacontenttype")
+	case !isURI:
+		return Event{}, refuseAttribute("dataschema")
+	case e.ID == "":
+		return Event{}, refuseAttribute("id")
+	case !isReference:
+		return Event{}, refuseAttribute("source")
+	case e.Type == "":
+		return Event{}, refuseAttribute("type")
+	}
+	if refusal := e.checkAttributes(); refusal != nil {
+		return Event{}, refusal
+	}
+	return e, nil
+}
+
+// isMediaType reports whether s is a media type (RFC 2046), or empty.
+func isMediaType(s string) bool {
+	if s == "" || s == mediaPlain {
+		return true // without parsing
+	}
+	_, _, err := mime.ParseMediaType(s)
+	return err == nil
+}
+
+// absoluteURI returns s encoded as a URI; ok is false when it is none. The
+// empty s is one that is absent.
+func absoluteURI(s string) (uri string, ok bool) {
+	if s == "" {
+		return "", true
+	}
+	u := types.ParseURI(s)
+	if u == nil || !u.Validate() {
+		return "", false
+	}
+	return u.String(), true
+}
+
+// sourceOf returns s encoded as a URI reference; ok is false when it is none.
+// Without one, the source is where the events of the namespace are posted to.
+func sourceOf(s, namespace string) (source string, ok bool) {
+	if s == "" {
+		return "/v1/namespaces/" + namespace + "/events", true
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", false
+	}
+	source = u.String()
+	return source, strings.TrimSpace(source) != ""
 }

@@ -36,5 +36,6 @@ func (c *Claim) Done() {
 // Stored is an event that lies in the store, and the claim on it.
 type Stored struct {
 	Event *Event
+	Seq   uint64 // of the message in the store that holds it, by which it can be found again
 	Claim *Claim
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,9 +23,23 @@ type lanes struct {
 	settle bool
 	given  []string // routes
 	owed   []*event.Claim
+
+	mu   sync.Mutex
+	hold chan struct{}  // what is delivered of an event from the second time on waits for it
+	met  map[string]int // how often each event was delivered, to one route or several
 }
 
 func (l *lanes) Deliver(st event.Stored, entries []*route.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.met == nil {
+		l.met = map[string]int{}
+	}
+	if l.met[st.Event.ID]++; l.met[st.Event.ID] > 1 && l.hold != nil {
+		l.mu.Unlock()
+		<-l.hold
+		l.mu.Lock()
+	}
 	for _, e := range entries {
 		l.given, l.owed = append(l.given, e.ID), append(l.owed, st.Claim)
 		if l.settle {
@@ -175,6 +190,117 @@ func TestOneEventLeavesNothingBehindForTheNext(t *testing.T) {
 	}
 	if got, want := h.counted(t), (count{Events: 4, Routes: 5}); got != want {
 		t.Errorf("counted is %+v, want %+v", got, want)
+	}
+}
+
+// dears are routes with conditions that hold and cost a lot, each by itself.
+func dears(n int) []route.Route {
+	routes := make([]route.Route, n)
+	for i := range routes {
+		routes[i] = to(fmt.Sprint("dear-", i), "*", fmt.Sprintf("event.data.n.all(a, !event.data.n.exists(b, b == a + %d.0))", 1000+i))
+		routes[i].ID = fmt.Sprint("hog/dear-", i)
+	}
+	return routes
+}
+
+func aDearEvent(id string, filler int) *event.Event {
+	e := anEvent(`{"n":[` + strings.Repeat("1,", 40) + `2],"filler":"` + strings.Repeat("x", filler) + `"}`)
+	e.Namespace, e.ID = "hog", id
+	return e
+}
+
+// deliveries of a namespace, so far.
+func (l *lanes) deliveries(namespace string) (routes []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range l.given {
+		if strings.HasPrefix(id, namespace+"/") {
+			routes = append(routes, id)
+		}
+	}
+	return routes
+}
+
+func TestTheConditionsOfANamespaceDoNotHoldUpTheEventsOfAnother(t *testing.T) {
+	t.Parallel()
+	const n = 200
+	h := newHall(t, append(dears(n), to("a", "*", `event.data.kind == "page"`))...)
+	t.Cleanup(h.Close)
+	h.lanes.settle, h.lanes.hold = true, make(chan struct{})
+
+	released := make(chan struct{}) // closed twice is a panic
+	h.Event(event.Stored{Event: aDearEvent("dear", 0), Claim: event.NewClaim(func() { close(released) })})
+	if at := len(h.lanes.deliveries("hog")); at == 0 || at > 10 {
+		t.Errorf("%d of %d conditions were evaluated before the next event, want a few", at, n)
+	}
+	h.fan(anEvent(`{"kind":"page"}`))
+	if diff := cmp.Diff([]string{"cms/a"}, h.lanes.deliveries("cms")); diff != "" {
+		t.Error("routes of the other namespace (-want +got)\n" + diff)
+	}
+	select {
+	case <-released:
+		t.Error("the claim was released before all is evaluated")
+	default:
+	}
+	close(h.lanes.hold)
+	<-released
+	got := h.lanes.deliveries("hog")
+	slices.Sort(got)
+	if distinct := len(slices.Compact(slices.Clone(got))); distinct != n || len(got) != n {
+		t.Errorf("the event went %d times to %d routes, want once to each of %d", len(got), distinct, n)
+	}
+	if got, want := h.counted(t), (count{Events: 2, Routes: n + 1}); got != want {
+		t.Errorf("counted is %+v, want %+v", got, want)
+	}
+}
+
+func TestWhatWaitsToBeEvaluatedIsBoundedAndWhatExceedsThatIsVisible(t *testing.T) {
+	t.Parallel()
+	const size = 400 << 10
+	const n, beyond = fanout.MaxRemainderBytes / (size + 1<<10), 3
+	routes := dears(8)
+	h := newHall(t, routes...)
+	t.Cleanup(h.Close)
+	h.lanes.settle, h.lanes.hold = true, make(chan struct{})
+	released := make(chan struct{}, n+beyond)
+	post := func(i int) (matched int) {
+		before := len(h.lanes.deliveries("hog"))
+		h.Event(event.Stored{Event: aDearEvent(fmt.Sprint(i), size), Claim: event.NewClaim(func() { released <- struct{}{} })})
+		return len(h.lanes.deliveries("hog")) - before
+	}
+	inline := 0
+	for i := range n {
+		inline = post(i)
+	}
+	if failures := h.counted(t).Failures; failures != 0 {
+		t.Errorf("%v conditions failed while there was room", failures)
+	}
+	for i := range beyond {
+		post(n + i)
+	}
+	left := len(routes) - inline
+	if got := h.counted(t).Failures; left == 0 || got != float64(beyond*left) {
+		t.Errorf("%v conditions failed, want the last %d of %d of each of %d events", got, left, len(routes), beyond)
+	}
+	if shown := h.log.String(); !strings.Contains(shown, "the conditions of the namespace cost too much") {
+		t.Errorf("the log says %s", shown)
+	}
+	close(h.lanes.hold)
+	for range n + beyond {
+		<-released
+	}
+	if got, want := len(h.lanes.deliveries("hog")), n*len(routes)+beyond*inline; got != want {
+		t.Errorf("there were %d deliveries, want %d", got, want)
+	}
+}
+
+func TestAfterTheCloseNothingIsEvaluatedAndNothingIsSettled(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, dears(50)...)
+	h.Close()
+	released := h.fan(aDearEvent("dear", 0))
+	if got := len(h.lanes.deliveries("hog")); got == 0 || got == 50 || *released != 0 {
+		t.Errorf("%d deliveries were made, the claim was released %d times", got, *released)
 	}
 }
 

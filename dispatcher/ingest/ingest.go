@@ -4,7 +4,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -93,33 +92,44 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 	if weight < 0 || weight > event.MaxBody {
 		weight = event.MaxBody
 	}
-	waiting, cancel := context.WithTimeout(r.Context(), h.time)
-	release, err := h.held.acquire(waiting, r.PathValue(Namespace), weight)
-	cancel()
+	namespace := r.PathValue(Namespace)
+	held, err := h.hold(r.Context(), namespace, weight)
 	if err != nil {
 		return crowded(w, r), 1
 	}
-	defer release()
+	defer held.release()
 	body, err := h.read(w, r)
 	if err != nil {
-		problem.Write(w, unread(err))
+		problem.Write(w, Problem(err))
 		return Refused, 1
 	}
 	h.metrics.bytes.Observe(float64(len(body)))
 
-	events, err := event.Read(r.Header, body, r.PathValue(Namespace), now)
+	events, err := event.Read(r.Header, body, namespace, now)
 	if err != nil {
-		problem.Write(w, refused(err))
+		problem.Write(w, Problem(err))
 		return Refused, 1
 	}
 
 	if err := h.store.Append(r.Context(), events); err != nil {
 		return h.unstored(w, r, err), len(events)
 	}
-	h.log.LogAttrs(r.Context(), slog.LevelDebug, "events accepted",
-		slog.String("namespace", events[0].Namespace), slog.Int("count", len(events)), slog.String("event", events[0].Key().String()))
+	if h.log.Enabled(r.Context(), slog.LevelDebug) { // else the id would be made for nothing
+		h.log.LogAttrs(r.Context(), slog.LevelDebug, "events accepted",
+			slog.String("namespace", namespace), slog.Int("count", len(events)), slog.String("event", events[0].Key().String()))
+	}
 	accept(w, events)
 	return Accepted, len(events)
+}
+
+// hold takes room for a body, for which it may wait.
+func (h *Handler) hold(ctx context.Context, namespace string, weight int64) (hold, error) {
+	if held, ok := h.held.try(namespace, weight); ok {
+		return held, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.time)
+	defer cancel()
+	return h.held.wait(ctx, namespace, weight)
 }
 
 // crowded answers when there is no room for the body.
@@ -183,32 +193,12 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	bounded := http.MaxBytesReader(w, r.Body, event.MaxBody)
 	if r.ContentLength < 0 {
-		return io.ReadAll(bounded)
+		return io.ReadAll(http.MaxBytesReader(w, r.Body, event.MaxBody))
 	}
 	body := make([]byte, r.ContentLength)
-	_, err := io.ReadFull(bounded, body)
+	_, err := io.ReadFull(r.Body, body)
 	return body, err
-}
-
-// accept answers 202 with the identity of each event, in order.
-func accept(w http.ResponseWriter, events []event.Event) {
-	type identity struct {
-		ID        string `json:"id"`
-		Source    string `json:"source"`
-		WebhookID string `json:"webhookID"` // what receivers see as "webhook-id"
-	}
-	answer := struct {
-		Events []identity `json:"events"`
-	}{make([]identity, len(events))}
-	for i := range events {
-		e := &events[i]
-		answer.Events[i] = identity{e.ID, e.Source, e.Key().String()}
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusAccepted)
-	_ = json.NewEncoder(w).Encode(answer) // a producer that has gone will send again
 }
 
 func retryAfter(w http.ResponseWriter, d time.Duration) {

@@ -20,22 +20,17 @@ var names = map[event.Reason]problem.Name{
 	event.BatchTooLarge:          problem.BatchTooLarge,
 }
 
-// refused is the problem of a request whose events were refused.
-func refused(err error) problem.Problem {
-	refusal, ok := errors.AsType[*event.Refusal](err)
-	if !ok {
-		return problem.Problem{Name: problem.InvalidEvent, Detail: err.Error()}
+// Problem is what the caller is told when a body was not read to its end, or
+// when what it holds was refused by [event.Read].
+func Problem(err error) problem.Problem {
+	if refusal, ok := errors.AsType[*event.Refusal](err); ok {
+		p := problem.Problem{Name: names[refusal.Reason], Detail: refusal.Detail, Limit: refusal.Limit}
+		if refusal.Index >= 0 {
+			p.Index = &refusal.Index
+			p.Detail += " (no event of the batch was accepted)"
+		}
+		return p
 	}
-	p := problem.Problem{Name: names[refusal.Reason], Detail: refusal.Detail, Limit: refusal.Limit}
-	if refusal.Index >= 0 {
-		p.Index = &refusal.Index
-		p.Detail += " (no event of the batch was accepted)"
-	}
-	return p
-}
-
-// unread is the problem of a body that was not read to its end.
-func unread(err error) problem.Problem {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return problem.Problem{
 			Name:   problem.BodyTooLarge,

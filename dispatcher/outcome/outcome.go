@@ -82,3 +82,10 @@ func (o Outcome) String() string {
 	}
 	return string(o.Reason)
 }
+
+// AttemptReasons are the reasons that an attempt can end with: the others end a
+// delivery without one.
+var AttemptReasons = []Reason{
+	Delivered, Unsendable, EgressDenied, DNSFailed, ConnectFailed, TLSFailed, Timeout, BodyFailed,
+	Redirected, Throttled, ReceiverGone, Rejected, ReceiverError,
+}

@@ -46,24 +46,52 @@ func TestTheRecorderKeepsTheFactsOfARoute(t *testing.T) {
 	t0 := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
 	failed := outcome.Outcome{Reason: outcome.Rejected, Status: 404, Took: time.Millisecond}
 	r.Pending("cms/a", 1)
-	r.Attempt("cms/a", outcome.Attempt{Time: t0, EventID: "1", EventType: "x", Number: 1}, failed)
-	r.Attempt("cms/a", outcome.Attempt{Time: t0.Add(1), EventID: "1", EventType: "x", Number: 2}, failed)
+	r.Attempt("cms/a", "", outcome.Attempt{Time: t0, EventID: "1", EventType: "x", Number: 1}, failed)
+	r.Attempt("cms/a", "", outcome.Attempt{Time: t0.Add(1), EventID: "1", EventType: "x", Number: 2}, failed)
 	got, rev := r.Since(0)
 	want := outcome.Summary{
-		Route: "cms/a", LastError: "404 Not Found", LastErrorTime: t0.Add(1), ConsecutiveFailures: 2, Pending: 1,
+		Route: "cms/a", LastError: "404 Not Found", LastErrorTime: t0.Add(1), ConsecutiveFailures: 2, FailingSince: t0, Pending: 1,
 		Last: &outcome.Attempt{Time: t0.Add(1), EventID: "1", EventType: "x", Number: 2, Reason: outcome.Rejected, Status: 404, Took: time.Millisecond},
 	}
 	if diff := cmp.Diff([]outcome.Summary{want}, got); diff != "" {
 		t.Error("(-want +got)\n" + diff)
 	}
 
-	r.Attempt("cms/a", outcome.Attempt{Time: t0.Add(2), EventID: "1", EventType: "x", Number: 3}, outcome.Outcome{Reason: outcome.Delivered, Status: 200})
+	r.Attempt("cms/a", "", outcome.Attempt{Time: t0.Add(2), EventID: "1", EventType: "x", Number: 3}, outcome.Outcome{Reason: outcome.Delivered, Status: 200})
 	r.Pending("cms/a", -1)
 	got, _ = r.Since(rev)
-	want.LastSuccess, want.ConsecutiveFailures, want.Pending = t0.Add(2), 0, 0
+	want.LastSuccess, want.ConsecutiveFailures, want.FailingSince, want.Pending = t0.Add(2), 0, time.Time{}, 0
 	want.Last = &outcome.Attempt{Time: t0.Add(2), EventID: "1", EventType: "x", Number: 3, Reason: outcome.Delivered, Status: 200}
 	if diff := cmp.Diff([]outcome.Summary{want}, got); diff != "" {
 		t.Error("after a success (-want +got)\n" + diff)
+	}
+}
+
+func TestALateAttemptOfAnEarlierEpochTakesNothingBack(t *testing.T) {
+	edited := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	gone := edited.Add(time.Second)
+	r := outcome.NewRecorder()
+	attempt := func(epoch string, end time.Time, o outcome.Outcome) {
+		r.Attempt("shop/a", epoch, outcome.Attempt{Time: end}, o)
+	}
+	attempt("a", edited.Add(-time.Minute), outcome.Outcome{Reason: outcome.Timeout})
+	attempt("b", gone, outcome.Outcome{Reason: outcome.ReceiverGone, Took: time.Second / 2})
+	for _, late := range []outcome.Outcome{
+		{Reason: outcome.Timeout, Took: 10 * time.Second},
+		{Reason: outcome.Delivered, Took: 10 * time.Second},
+	} {
+		attempt("a", edited.Add(9*time.Second), late)
+		s, _ := r.Since(0)
+		if got := s[0]; got.Epoch != "b" || !got.Gone.Equal(gone) || got.ConsecutiveFailures != 1 || !got.FailingSince.Equal(gone) {
+			t.Errorf("after a late %s the summary is %+v", late.Reason, got)
+		}
+		if s[0].Last.Reason != late.Reason {
+			t.Errorf("the newest attempt is %+v, want that which was late", s[0].Last)
+		}
+	}
+	attempt("c", edited.Add(20*time.Second), outcome.Outcome{Reason: outcome.Timeout})
+	if s, _ := r.Since(0); s[0].Epoch != "c" || !s[0].Gone.IsZero() || s[0].ConsecutiveFailures != 1 {
+		t.Errorf("the next epoch does not begin anew: %+v", s[0])
 	}
 }
 
@@ -109,7 +137,7 @@ func TestRoutesThatAreGoneAreForgottenOnceTheyAreOwedNothing(t *testing.T) {
 
 func TestTheZeroRecorderDiscards(t *testing.T) {
 	var r outcome.Recorder
-	r.Attempt("a", outcome.Attempt{}, outcome.Outcome{})
+	r.Attempt("a", "", outcome.Attempt{}, outcome.Outcome{})
 	r.Pending("a", 1)
 	r.Touch()
 	r.Retain(nil)

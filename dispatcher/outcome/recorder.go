@@ -21,43 +21,108 @@ type store struct {
 
 type entry struct {
 	Summary
+	began    time.Time // the attempt that brought the epoch
 	revision uint64
 }
 
 // NewRecorder makes an empty Recorder.
 func NewRecorder() Recorder { return Recorder{&store{routes: map[string]*entry{}}} }
 
-// Attempt records that an attempt to route ended at a.Time with o.
-func (r Recorder) Attempt(route string, a Attempt, o Outcome) {
+// Attempt records that an attempt to route ended at a.Time with o. Failures in
+// a row count within one epoch of the route. An attempt that was still under way
+// when the epoch ended counts for neither: what is known of the present one stays.
+func (r Recorder) Attempt(route, epoch string, a Attempt, o Outcome) {
 	a.Reason, a.Status, a.Took = o.Reason, o.Status, o.Took
-	r.update(route, func(s *Summary) {
+	began := a.Time.Add(-o.Took)
+	r.update(route, func(s *entry) {
 		s.Last = &a
 		if o.OK() {
-			s.LastSuccess, s.ConsecutiveFailures = a.Time, 0
+			s.LastSuccess = a.Time
+		} else {
+			s.LastError, s.LastErrorTime = o.String(), a.Time
+		}
+		switch {
+		case s.Epoch == epoch:
+		case began.Before(s.began):
+			return
+		default:
+			s.Epoch, s.began = epoch, began
+			s.ConsecutiveFailures, s.FailingSince, s.Gone = 0, time.Time{}, time.Time{}
+		}
+		if o.OK() {
+			s.ConsecutiveFailures, s.FailingSince = 0, time.Time{}
 			return
 		}
-		s.LastError, s.LastErrorTime = o.String(), a.Time
 		s.ConsecutiveFailures++
+		if s.FailingSince.IsZero() {
+			s.FailingSince = a.Time
+		}
+		if o.Reason == ReceiverGone {
+			s.Gone = a.Time
+		}
 	})
+}
+
+// TestPassed records that a test delivery to route succeeded.
+func (r Recorder) TestPassed(route string, now time.Time) {
+	r.update(route, func(s *entry) { s.TestPassed = now })
+}
+
+// Breaker records the state of the circuit breaker of route.
+func (r Recorder) Breaker(route string, state BreakerState) {
+	r.update(route, func(s *entry) { s.Breaker = state })
 }
 
 // Fault records that an event could not even be matched to route: its
 // condition failed with something else than "no".
 func (r Recorder) Fault(route, text string, now time.Time) {
-	r.update(route, func(s *Summary) { s.LastError, s.LastErrorTime = text, now })
+	r.update(route, func(s *entry) { s.LastError, s.LastErrorTime = text, now })
 }
 
-// Pending adds n, which may be negative, to the deliveries that route is owed.
+// Pending adds n, which may be negative, to the deliveries of route that are in
+// memory.
 func (r Recorder) Pending(route string, n int) {
-	r.update(route, func(s *Summary) { s.Pending += n })
+	r.update(route, func(s *entry) { s.Pending += n })
 }
 
-// DeadLetters adds n to the dead letters of route.
+// Stored adds n, which may be negative, to the deliveries of route that wait in
+// the store.
+func (r Recorder) Stored(route string, n int) {
+	r.update(route, func(s *entry) { s.Stored += n })
+}
+
+// DeadLetters adds n, which may be negative, to the dead letters of route.
 func (r Recorder) DeadLetters(route string, n int) {
-	r.update(route, func(s *Summary) { s.DeadLetters += n })
+	r.update(route, func(s *entry) { s.DeadLetters += n })
 }
 
-func (r Recorder) update(route string, change func(*Summary)) {
+// Recount replaces, for every route, what is counted in the store, by what was
+// found there.
+func (r Recorder) Recount(stored, dead map[string]int) {
+	if r.s == nil {
+		return
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	for _, counts := range []map[string]int{stored, dead} {
+		for route := range counts {
+			if r.s.routes[route] == nil {
+				r.s.routes[route] = &entry{Summary: Summary{Route: route}}
+			}
+		}
+	}
+	for route, e := range r.s.routes {
+		if e.Stored == stored[route] && e.DeadLetters == dead[route] {
+			continue
+		}
+		e.Stored, e.DeadLetters = stored[route], dead[route]
+		r.s.revision++
+		e.revision = r.s.revision
+	}
+	r.s.wake()
+}
+
+func (r Recorder) update(route string, change func(*entry)) {
 	if r.s == nil {
 		return
 	}
@@ -68,7 +133,7 @@ func (r Recorder) update(route string, change func(*Summary)) {
 		e = &entry{Summary: Summary{Route: route}}
 		r.s.routes[route] = e
 	}
-	change(&e.Summary)
+	change(e)
 	r.s.revision++
 	e.revision = r.s.revision
 	r.s.wake()
@@ -117,7 +182,8 @@ func (r Recorder) Since(rev uint64) ([]Summary, uint64) {
 	for _, e := range r.s.routes {
 		if e.revision > rev {
 			s := e.Summary
-			s.Pending = max(s.Pending, 0) // a delivery that comes again is counted once more, and settled twice
+			// A delivery that comes again is counted once more, and settled twice.
+			s.Pending, s.Stored, s.DeadLetters = max(s.Pending, 0), max(s.Stored, 0), max(s.DeadLetters, 0)
 			changed = append(changed, s)
 		}
 	}
@@ -134,7 +200,7 @@ func (r Recorder) Retain(keep func(route string) bool) {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
 	for route, e := range r.s.routes {
-		if e.Pending <= 0 && !keep(route) {
+		if e.Pending <= 0 && e.Stored <= 0 && !keep(route) {
 			delete(r.s.routes, route)
 		}
 	}

@@ -33,10 +33,36 @@ type Summary struct {
 	LastError     string    `json:"lastError,omitempty"` // e.g. "404 Not Found"; stays after a success
 	LastErrorTime time.Time `json:"lastErrorTime,omitzero"`
 
-	ConsecutiveFailures int `json:"consecutiveFailures"` // attempts since the last success
-	Pending             int `json:"pending"`             // deliveries accepted and not settled
-	DeadLetters         int `json:"deadLetters"`         // kept dead letters
+	// Epoch is the epoch of the route (see route.Route) that the next three
+	// are about. They begin anew with another one.
+	Epoch               string    `json:"epoch,omitempty"`
+	ConsecutiveFailures int       `json:"consecutiveFailures"`   // attempts since the last success
+	FailingSince        time.Time `json:"failingSince,omitzero"` // when the first of them ended
+	Gone                time.Time `json:"gone,omitzero"`         // when the receiver said that it is (410)
+
+	// TestPassed is when a test delivery last succeeded.
+	TestPassed time.Time `json:"testPassed,omitzero"`
+
+	// Breaker is Open or HalfOpen, empty while closed.
+	Breaker BreakerState `json:"breaker,omitempty"`
+
+	Pending int `json:"pending"` // deliveries in the memory of this dispatcher
+
+	// These two are counted in the store, which dispatchers may share: they are
+	// about all of them.
+	Stored      int `json:"stored"`      // deliveries that wait there
+	DeadLetters int `json:"deadLetters"` // kept dead letters
 }
+
+// BreakerState is the state of a circuit breaker.
+type BreakerState string
+
+// The states.
+const (
+	BreakerClosed   BreakerState = ""
+	BreakerOpen     BreakerState = "Open"
+	BreakerHalfOpen BreakerState = "HalfOpen" // a probe is under way
+)
 
 // An Attempt is one try to deliver one event to one route.
 type Attempt struct {

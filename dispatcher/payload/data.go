@@ -20,7 +20,7 @@ func appendData(b []byte, e *event.Event) ([]byte, error) {
 	case e.IsJSON():
 		// Ingest has checked it. It is checked again because here something
 		// else would add members to the object, and be signed.
-		if !json.Valid(e.Data) || !utf8.Valid(e.Data) {
+		if !event.ValidJSON(e.Data) {
 			return nil, errors.New("the data is declared as JSON and is not")
 		}
 		b = append(b, `"data":`...)
@@ -54,6 +54,9 @@ func isText(contentType string) bool {
 // and & as they are: no receiver puts a body into a page unread, and XML would
 // grow by half.
 func appendString(b []byte, s string) []byte {
+	if isPlain(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	var quoted bytes.Buffer
 	encoder := json.NewEncoder(&quoted)
 	encoder.SetEscapeHTML(false)
@@ -61,4 +64,15 @@ func appendString(b []byte, s string) []byte {
 		panic(err) // a string always encodes
 	}
 	return append(b, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
+}
+
+// isPlain reports whether a JSON string spells s as it is, as it does nearly
+// every type.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -33,6 +33,18 @@ const (
 	Forbidden                Name = "forbidden"
 	AuthorizationUnavailable Name = "authorization-unavailable"
 
+	// Of a call that asks or orders something about webhooks.
+	InvalidName        Name = "invalid-name"
+	InvalidRequest     Name = "invalid-request"
+	WebhookNotFound    Name = "webhook-not-found"
+	WebhookIncomplete  Name = "webhook-incomplete"
+	WebhookDisabled    Name = "webhook-disabled"
+	DeliveryNotFound   Name = "delivery-not-found"
+	DeadLetterNotFound Name = "dead-letter-not-found"
+	TooManyCalls       Name = "too-many-calls"
+	TableUnavailable   Name = "table-unavailable"
+	Unavailable        Name = "unavailable"
+
 	// Of any request.
 	InvalidQuery     Name = "invalid-query"
 	NotFound         Name = "not-found"
@@ -60,6 +72,17 @@ var kinds = map[Name]struct {
 	Unauthenticated:          {http.StatusUnauthorized, "The caller is not known"},
 	Forbidden:                {http.StatusForbidden, "The caller lacks the right"},
 	AuthorizationUnavailable: {http.StatusServiceUnavailable, "The caller's rights cannot be checked"},
+
+	InvalidName:        {http.StatusBadRequest, "The name is not the name of an object"},
+	InvalidRequest:     {http.StatusBadRequest, "The request is not valid"},
+	WebhookNotFound:    {http.StatusNotFound, "There is no such webhook"},
+	WebhookIncomplete:  {http.StatusConflict, "The webhook is incomplete"},
+	WebhookDisabled:    {http.StatusConflict, "The webhook is disabled"},
+	DeliveryNotFound:   {http.StatusNotFound, "The delivery is not kept"},
+	DeadLetterNotFound: {http.StatusNotFound, "There is no such dead letter"},
+	TooManyCalls:       {http.StatusTooManyRequests, "There are too many such calls at once"},
+	TableUnavailable:   {http.StatusServiceUnavailable, "The webhooks are not known yet"},
+	Unavailable:        {http.StatusServiceUnavailable, "The dispatcher cannot do it now"},
 
 	InvalidQuery:     {http.StatusBadRequest, "The query is not valid"},
 	NotFound:         {http.StatusNotFound, "There is nothing at this path"},

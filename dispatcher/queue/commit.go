@@ -2,51 +2,53 @@ package queue
 
 import (
 	"errors"
+	"slices"
+	"sync"
 	"time"
-
-	"github.com/postrider/postrider/dispatcher/deliver"
 )
 
 const (
 	// maxPack is where a pack stops growing, in bytes. Larger packs save no
-	// more, and each is held in memory until all of it is settled.
+	// more, and each is in memory as a whole while it is read.
 	maxPack = 1 << 20
-	// maxWaiting bounds the calls that wait for the append before theirs.
-	maxWaiting = 1024
+	// When several call at once, appends begin gatherTime apart: each costs a
+	// sync, and what comes meanwhile shares it. Fewer than gatherFrom callers
+	// would wait for nobody, and gatherEnough share as well as more would.
+	gatherTime   = 2 * time.Millisecond
+	gatherFrom   = 3
+	gatherEnough = 32
 )
 
 // errClosed says that the queue is shutting down and takes nothing more.
 var errClosed = errors.New("the queue is closed")
 
-// A record is one thing to store.
-type record struct {
-	body []byte
-	due  time.Time           // of a deferral
-	dead *deliver.DeadLetter // of a dead letter
-}
+// What is stored is sized: of about so many bytes.
+type sized interface{ size() int }
 
 // A committer turns concurrent calls into few appends: what arrives while one
 // append is being synced goes together into the next (group commit). JetStream
 // syncs every publish on its own.
-type committer struct {
-	calls chan commitCall
-	flush func([]record) error // returns nil once all is durable
-	stop  chan struct{}
+type committer[R sized] struct {
+	flush func([]R) error // returns nil once all is durable
+	limit int             // where a round stops growing, in bytes
 	done  chan struct{}
+	idle  sync.Pool // of calls
+
+	mu      sync.Mutex
+	waiting []*commitCall[R] // for the next append
+	called  chan struct{}    // of one: somebody waits, or did a moment ago
+	enough  chan struct{}    // of one: so many do, or did, that nobody else is waited for
+	closed  bool
 }
 
-type commitCall struct {
-	records []record
-	result  chan<- error
+type commitCall[R sized] struct {
+	records []R
+	result  chan error // of one value
 }
 
-func newCommitter(flush func([]record) error) *committer {
-	c := &committer{
-		calls: make(chan commitCall, maxWaiting),
-		flush: flush,
-		stop:  make(chan struct{}),
-		done:  make(chan struct{}),
-	}
+func newCommitter[R sized](limit int, flush func([]R) error) *committer[R] {
+	c := &committer[R]{flush: flush, limit: limit, called: make(chan struct{}, 1), enough: make(chan struct{}, 1), done: make(chan struct{})}
+	c.idle.New = func() any { return &commitCall[R]{result: make(chan error, 1)} }
 	go c.run()
 	return c
 }
@@ -54,76 +56,125 @@ func newCommitter(flush func([]record) error) *committer {
 // commit returns nil once all records are durable. It takes no context: whether
 // they are on disk is known only when the append has ended, which it does within
 // the time limit of a publish.
-func (c *committer) commit(records ...record) error {
-	result := make(chan error, 1)
-	select {
-	case c.calls <- commitCall{records, result}:
-	case <-c.stop:
+func (c *committer[R]) commit(records ...R) error {
+	call, _ := c.idle.Get().(*commitCall[R])
+	call.records = append(call.records, records...)
+	if !c.hand(call) {
 		return errClosed
 	}
+	err := <-call.result
+	clear(call.records)
+	call.records = call.records[:0]
+	c.idle.Put(call)
+	return err
+}
+
+// hand has call flushed, unless the committer is closed. What is handed in is answered.
+func (c *committer[R]) hand(call *commitCall[R]) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.waiting = append(c.waiting, call)
+	tell(c.called)
+	if len(c.waiting) == gatherEnough {
+		tell(c.enough)
+	}
+	return true
+}
+
+func tell(ch chan<- struct{}) {
 	select {
-	case err := <-result:
-		return err
-	case <-c.done:
-		select { // the last round may have answered
-		case err := <-result:
-			return err
-		default:
-			return errClosed
-		}
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
-func (c *committer) run() {
+func (c *committer[R]) run() {
 	defer close(c.done)
-	for {
-		select {
-		case call := <-c.calls:
-			c.round(call)
-		case <-c.stop:
-			for { // finish what was handed in before the stop
-				select {
-				case call := <-c.calls:
-					c.round(call)
-				default:
-					return
-				}
+	var r round[R]
+	for range c.called {
+		for {
+			c.gather(&r)
+			if !c.take(&r) {
+				break
 			}
+			r.end(c.flush(r.records))
 		}
 	}
 }
 
-// round flushes first together with everything that is waiting by now.
-func (c *committer) round(first commitCall) {
-	calls := []commitCall{first}
-	records := first.records
-	size := sizeOf(first.records)
-	for size < maxPack {
+// gather waits for those that the next append is to be shared with, if the last
+// one, which is r, was shared.
+func (c *committer[R]) gather(r *round[R]) {
+	left := gatherTime - time.Since(r.began)
+	if !r.shared || left <= 0 {
+		return
+	}
+	over := time.NewTimer(left)
+	defer over.Stop()
+	for !c.haveEnough() {
 		select {
-		case call := <-c.calls:
-			calls = append(calls, call)
-			records = append(records, call.records...)
-			size += sizeOf(call.records)
-			continue
-		default:
+		case <-c.enough:
+		case <-over.C:
+			return
 		}
-		break
-	}
-	err := c.flush(records)
-	for _, call := range calls {
-		call.result <- err
 	}
 }
 
-func sizeOf(records []record) (n int) {
-	for _, r := range records {
-		n += len(r.body)
+func (c *committer[R]) haveEnough() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) >= gatherEnough
+}
+
+// take moves calls that wait to r, until it is full. It reports whether there
+// were any.
+func (c *committer[R]) take(r *round[R]) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(r.calls) < len(c.waiting) && r.bytes < c.limit {
+		r.add(c.waiting[len(r.calls)])
 	}
-	return n
+	c.waiting = slices.Delete(c.waiting, 0, len(r.calls))
+	r.began, r.shared = time.Now(), len(r.calls) >= gatherFrom
+	return len(r.calls) > 0
 }
 
 // close lets what was handed in finish, and refuses the rest.
-func (c *committer) close() {
-	close(c.stop)
+func (c *committer[R]) close() {
+	c.mu.Lock()
+	c.closed = true
+	close(c.called)
+	c.mu.Unlock()
 	<-c.done
+}
+
+// A round is what one append takes; its memory is used again for the next.
+type round[R sized] struct {
+	calls   []*commitCall[R]
+	records []R
+	bytes   int
+
+	began  time.Time
+	shared bool // by so many that it is worth waiting for as many again
+}
+
+func (r *round[R]) add(call *commitCall[R]) {
+	r.calls = append(r.calls, call)
+	r.records = append(r.records, call.records...)
+	for _, rec := range call.records {
+		r.bytes += rec.size()
+	}
+}
+
+// end answers the calls, and makes room for others.
+func (r *round[R]) end(err error) {
+	for _, call := range r.calls {
+		call.result <- err
+	}
+	clear(r.calls)
+	clear(r.records)
+	r.calls, r.records, r.bytes = r.calls[:0], r.records[:0], 0
 }

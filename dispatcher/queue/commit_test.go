@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,7 +180,7 @@ func TestCloseFinishesWhatWasHandedInAndRefusesTheRest(t *testing.T) {
 				t.Errorf("%s, handed in before the close: %v", name, err)
 			}
 		}
-		for range 100 { // both of its ways to refuse
+		for range 2 {
 			if err := c.Commit("late"); !errors.Is(err, queue.ErrClosed) {
 				t.Fatalf("after the close the error is %v", err)
 			}
@@ -201,7 +202,7 @@ func TestManyCallersAreAllServedWhileTheCommitterCloses(t *testing.T) {
 			return nil
 		})
 		var all calls
-		for i := range 3 * queue.MaxWaiting {
+		for i := range 3000 {
 			all.start(c.Commit, fmt.Sprint(i))
 		}
 		c.Close()
@@ -214,4 +215,45 @@ func TestManyCallersAreAllServedWhileTheCommitterCloses(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestCallersThatComeAtOnceGatherForTheNextFlush(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		first, next int // callers of two flushes
+		waits       bool
+	}{
+		"after one who came alone nobody waits": {1, 1, false},
+		"after several the next ones gather":    {queue.GatherFrom, 2, true},
+		"enough are waited for no longer":       {queue.GatherFrom, queue.GatherEnough, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDisk()
+				c := queue.NewCommitter(d.flush)
+				defer c.Close()
+				var all calls
+				all.start(c.Commit, "alone")
+				synctest.Wait() // while it is flushed, the first come
+				for i := range tt.first {
+					all.start(c.Commit, fmt.Sprint("first", i))
+				}
+				synctest.Wait()
+				d.take(nil)
+				begun := time.Now()
+				d.take(nil)
+				for i := range tt.next {
+					all.start(c.Commit, fmt.Sprint("next", i))
+				}
+				if got := len(d.take(nil)); got != tt.next {
+					t.Errorf("the flush brought %d calls of %d", got, tt.next)
+				}
+				if waited := time.Since(begun); waited != 0 != tt.waits {
+					t.Errorf("it came after %s", waited)
+				}
+				all.wait()
+			})
+		})
+	}
 }

@@ -3,86 +3,248 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/event"
 )
 
 const (
-	// ackWait is after what silence JetStream takes a consumer for dead and
-	// gives its packs to another. Packs that are still open are renewed well
-	// before that.
-	ackWait = time.Minute
-	// maxUnsettled bounds the packs under way. The gate of the consumer
-	// bounds the deliveries under way, and comes first.
-	maxUnsettled = 1 << 15
-	// fetchSize bounds the packs of one fetch, and with maxPack the memory
-	// that one fetch adds.
+	// fetchSize bounds the messages that are asked for at once, and with
+	// maxPack the memory that they take.
 	fetchSize = 16
-	// fetchWait ends a fetch that nothing came for.
+	// fetchWait ends a request that nothing came for.
 	fetchWait = 30 * time.Second
+	// While nothing comes the server beats every second; without a beat for
+	// missedBeats the request is lost, and made again.
+	heartbeat, missedBeats = time.Second, 3 * time.Second
+	// fetchPause follows a failure.
+	fetchPause = time.Second
+	// missingTries is how often servers elsewhere are asked for a parked pack.
+	missingTries = 5
 )
 
-// Events hands every stored event to handle, in the order of their packs,
-// until ctx is done. Before each fetch it calls gate, which holds it back while
-// too much is under way and returns the error of ctx when that is done.
-func (q *Queue) Events(ctx context.Context, gate func(context.Context) error, handle func(event.Stored)) {
-	q.consume(ctx, q.fanout, gate, func(msg jetstream.Msg) error {
-		events, err := decodeEvents(msg.Data())
+// Events hands every stored event to take, in the order of their packs, until
+// ctx is done. Before each pack it calls gate, which holds it back while too
+// much is under way and returns the error of ctx when that is done.
+func (q *Queue) Events(ctx context.Context, gate func(context.Context) error, take func(event.Stored)) {
+	f := &feed{q: q, held: &q.held.events, stream: streamEvents, consumer: consumerFanout, gate: gate}
+	f.run(ctx, func(seq uint64, msg *nats.Msg) error {
+		events, err := decodeEvents(msg.Data)
 		if err != nil {
-			return unreadable{msg.Data(), err}
+			return unreadable{msg.Data, err}
 		}
-		claim := q.open.claim(msg, len(msg.Data()), func() { acknowledge(msg) })
-		defer claim.Done()
-		claim.Add(len(events))
-		for _, e := range events {
-			handle(event.Stored{Event: e, Claim: claim})
+		msg.Data = nil // the lease keeps the message
+		claims := f.held.claims(len(events), func(i int) *event.Event { return events[i] }, func() { f.settle(seq) })
+		for i, e := range events {
+			take(event.Stored{Event: e, Seq: seq, Claim: claims[i]})
 		}
 		return nil
 	})
 }
 
-func (q *Queue) consume(ctx context.Context, c jetstream.Consumer, gate func(context.Context) error, handle func(jetstream.Msg) error) {
-	for gate(ctx) == nil && q.open.room(ctx) == nil {
-		if err := q.fetch(ctx, c, handle); err != nil && ctx.Err() == nil {
-			q.opts.Log.Warn("fetching from the store failed, trying again", "err", err)
-			wait(ctx, time.Second)
+// A feed takes messages from a durable consumer.
+type feed struct {
+	q                *Queue
+	stream, consumer string
+	gate             func(context.Context) error
+	held             *openSet
+}
+
+// An arrival is a message, which is held, or the end of a request.
+type arrival struct {
+	msg    *nats.Msg
+	status string // empty for a message
+	again  bool   // we had it already: the server took us for dead
+}
+
+// run takes messages until ctx is done. What has come by then and was not
+// taken is given back.
+func (f *feed) run(ctx context.Context, take func(seq uint64, msg *nats.Msg) error) {
+	for ctx.Err() == nil {
+		if err := f.subscribe(ctx, take); err != nil && ctx.Err() == nil {
+			f.q.opts.Log.Warn("reading from the store failed, trying again", "err", err)
+			wait(ctx, fetchPause)
 		}
 	}
 }
 
-func (q *Queue) fetch(ctx context.Context, c jetstream.Consumer, handle func(jetstream.Msg) error) error {
-	within, cancel := context.WithTimeout(ctx, fetchWait)
-	defer cancel()
-	batch, err := c.Fetch(fetchSize, jetstream.FetchContext(within))
+func (f *feed) subscribe(ctx context.Context, take func(seq uint64, msg *nats.Msg) error) error {
+	// A request may be answered after we have given it up, so there is room for more than one.
+	arrived := make(chan arrival, 8*fetchSize)
+	inbox := f.q.nc.NewInbox()
+	sub, err := f.q.nc.Subscribe(inbox, func(msg *nats.Msg) { f.arrive(msg, arrived) })
 	if err != nil {
 		return err
 	}
-	var failed error
-	for msg := range batch.Messages() {
-		err := handle(msg)
-		if u, ok := errors.AsType[unreadable](err); ok {
-			err = q.setAside(msg, u)
+	defer f.leave(sub, arrived)
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	for f.ready(ctx) == nil {
+		if err := f.fetch(ctx, inbox, arrived, take); err != nil {
+			return err
 		}
-		if err != nil {
-			failed = errors.Join(failed, err, msg.NakWithDelay(time.Second))
-		}
 	}
-	if failed != nil {
-		return failed
-	}
-	err = batch.Error()
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
-		return nil
-	}
-	return err
+	return nil
 }
 
-// unreadable is the error of a handler that cannot read what is stored.
+// arrive runs for each message of the subscription, one after the other.
+func (f *feed) arrive(msg *nats.Msg, arrived chan<- arrival) {
+	a := arrival{msg: msg, status: statusOf(msg)}
+	if a.status == "" {
+		a.again = !f.held.hold(sequenceOf(msg), msg) // from now on it is renewed
+	}
+	if a.again {
+		msg.Data = nil
+	}
+	arrived <- a
+}
+
+// leave gives back what has come and was not taken, also what was on its way:
+// what nobody takes or gives back would stay ours. While the servers are away
+// that goes on behind.
+func (f *feed) leave(sub *nats.Subscription, arrived <-chan arrival) {
+	drained, done := make(chan struct{}), make(chan struct{})
+	end := sync.OnceFunc(func() { close(drained) })
+	sub.SetClosedHandler(func(string) { end() })
+	if err := sub.Drain(); err != nil {
+		end()
+	}
+	go func() {
+		defer close(done)
+		f.giveAllBack(arrived, drained)
+	}()
+	timeout := time.NewTimer(flushTimeout)
+	defer timeout.Stop()
+	select {
+	case <-done:
+	case <-timeout.C:
+	}
+}
+
+// giveAllBack gives back what arrives until nothing more can.
+func (f *feed) giveAllBack(arrived <-chan arrival, drained <-chan struct{}) {
+	for {
+		select {
+		case a := <-arrived:
+			f.giveBack(a)
+		case <-drained:
+			for len(arrived) > 0 {
+				f.giveBack(<-arrived)
+			}
+			return
+		}
+	}
+}
+
+func (f *feed) giveBack(a arrival) {
+	if a.status == "" && !a.again {
+		f.held.letGo(sequenceOf(a.msg))
+		_ = a.msg.Nak() // else it comes again when its time is over
+	}
+}
+
+// ready returns once there is room for another message, or with the error of ctx.
+func (f *feed) ready(ctx context.Context) error {
+	if err := f.gate(ctx); err != nil {
+		return err
+	}
+	return f.held.room(ctx)
+}
+
+// nextMessages is the request of a fetch.
+var nextMessages = pullRequest{Batch: fetchSize, Expires: fetchWait, Heartbeat: heartbeat}.encode()
+
+// fetch asks for messages and hands them to take until all have come or the
+// request has ended.
+func (f *feed) fetch(ctx context.Context, inbox string, arrived <-chan arrival, take func(seq uint64, msg *nats.Msg) error) error {
+	if err := f.q.nc.PublishRequest(subjectOfPull(f.stream, f.consumer), inbox, nextMessages); err != nil {
+		return err
+	}
+	silence := time.NewTimer(missedBeats)
+	defer silence.Stop()
+	for left := fetchSize; left > 0; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-silence.C:
+			return nil // asked again: the answer got lost, or the server was away
+		case a := <-arrived:
+			switch a.status {
+			case "":
+				left--
+				if a.again {
+					break
+				}
+				if f.ready(ctx) != nil {
+					f.giveBack(a)
+					return nil
+				}
+				f.hand(a.msg, take)
+			case statusHeartbeat:
+			case statusNobody:
+				return fmt.Errorf("there is no consumer %s, or no leader of it", f.consumer)
+			default:
+				return nil // the request has expired, or its server gives it up
+			}
+			silence.Reset(missedBeats)
+		}
+	}
+	return nil
+}
+
+func (f *feed) hand(msg *nats.Msg, take func(seq uint64, msg *nats.Msg) error) {
+	seq := sequenceOf(msg)
+	err := take(seq, msg)
+	if u, ok := errors.AsType[unreadable](err); ok {
+		if err = f.q.setAside(u); err == nil {
+			f.held.letGo(seq)
+			err = msg.Term()
+		}
+	}
+	if err == nil {
+		return
+	}
+	f.held.letGo(seq)
+	f.q.opts.Log.Warn("a stored message cannot be taken now and will come again", "stream", f.stream, "err", err)
+	_ = msg.NakWithDelay(fetchPause) // else it comes again when its time is over
+}
+
+// missing deals with a message whose pack is not there: settled, before a crash,
+// unless servers elsewhere have just lost sight of it. They are asked a few
+// times, and until their stream has come as far as the pack: a new leader may
+// be behind.
+func (f *feed) missing(ctx context.Context, seq uint64, msg *nats.Msg, parked uint64) error {
+	if f.q.remote() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		last, err := f.q.lastParked(ctx)
+		if err != nil {
+			return err
+		}
+		if meta.NumDelivered < missingTries || last < parked {
+			return errors.New("the pack is not there, looking again")
+		}
+	}
+	f.settle(seq)
+	return nil
+}
+
+// settle acknowledges a message. When the ack is lost it comes again, which
+// receivers recognise by its ids; waiting for an answer would cost every pack.
+func (f *feed) settle(seq uint64) {
+	if msg := f.held.letGo(seq); msg != nil {
+		_ = msg.Ack()
+	}
+}
+
+// unreadable is the error of a message that cannot be decoded.
 type unreadable struct {
 	data []byte
 	why  error
@@ -92,19 +254,15 @@ func (u unreadable) Error() string { return u.why.Error() }
 
 // setAside keeps what cannot be read where a person, or a later version, finds
 // it; asking for it again would not make it readable.
-func (q *Queue) setAside(msg jetstream.Msg, u unreadable) error {
+func (q *Queue) setAside(u unreadable) error {
 	aside := nats.NewMsg(subjectUnreadable)
 	aside.Data = u.data
 	if _, err := q.publishAll([]*nats.Msg{aside}); err != nil {
 		return err
 	}
 	q.opts.Log.Error("a stored message cannot be read and is set aside", "subject", subjectUnreadable, "bytes", len(u.data), "err", u.why)
-	return msg.TermWithReason("unreadable")
+	return nil
 }
-
-// acknowledge settles msg. When the ack is lost the pack comes again, which
-// receivers recognise by its ids; waiting for an answer would cost every pack.
-func acknowledge(msg jetstream.Msg) { _ = msg.Ack() }
 
 // wait pauses for d or until ctx is done.
 func wait(ctx context.Context, d time.Duration) {
@@ -114,78 +272,4 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// maxOpenBytes bounds the messages in memory that are not settled. A fetch may
-// exceed it by what it brings.
-const maxOpenBytes = 64 << 20
-
-// openSet is the messages that are not settled yet.
-type openSet struct {
-	mu      sync.Mutex
-	msgs    map[jetstream.Msg]time.Time // when JetStream last heard of it
-	bytes   int                         // of their data: the deliveries that came from a message keep all of it
-	settled chan struct{}               // closed when one is settled; nil when nobody waits
-}
-
-// room returns once there is room for more, or with the error of ctx.
-func (o *openSet) room(ctx context.Context) error {
-	for {
-		o.mu.Lock()
-		if o.bytes < maxOpenBytes {
-			o.mu.Unlock()
-			return ctx.Err()
-		}
-		if o.settled == nil {
-			o.settled = make(chan struct{})
-		}
-		settled := o.settled
-		o.mu.Unlock()
-		select {
-		case <-settled:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// claim makes the claim on msg, from which size bytes were read. settle is
-// called when all of it is settled.
-func (o *openSet) claim(msg jetstream.Msg, size int, settle func()) *event.Claim {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.msgs == nil {
-		o.msgs = map[jetstream.Msg]time.Time{}
-	}
-	o.msgs[msg] = time.Now()
-	o.bytes += size
-	return event.NewClaim(func() {
-		o.mu.Lock()
-		delete(o.msgs, msg)
-		o.bytes -= size
-		if o.settled != nil {
-			close(o.settled)
-			o.settled = nil
-		}
-		o.mu.Unlock()
-		settle()
-	})
-}
-
-// renew tells JetStream that the messages open for long are being worked on.
-func (o *openSet) renew(now time.Time) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var errs []error
-	for msg, heard := range o.msgs {
-		if now.Sub(heard) < ackWait/3 {
-			continue
-		}
-		if err := msg.InProgress(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		o.msgs[msg] = now
-	}
-	return errors.Join(errs...)
 }

@@ -2,10 +2,15 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
@@ -28,7 +33,7 @@ func TestADeferralComesBackWhenDueAlsoAfterARestart(t *testing.T) {
 	s.close()
 
 	s = open(t, dir)
-	deferred, _, err := s.Owed(t.Context())
+	deferred, _, err := s.Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,42 +60,158 @@ func TestADeferralComesBackWhenDueAlsoAfterARestart(t *testing.T) {
 		t.Error("(-want +got)\n" + diff)
 	}
 	eventually.True(t, "the deferrals to be gone from the store", func() bool {
-		deferred, _, err := s.Owed(t.Context())
+		deferred, _, err := s.Counts(t.Context())
 		return err == nil && len(deferred) == 0
 	})
 }
 
-func TestAParkedPackWithoutAScheduleIsSweptAtTheStart(t *testing.T) {
+func TestAParkedPackWithoutAScheduleIsSweptAfterARestart(t *testing.T) {
 	t.Parallel()
-	s := open(t, t.TempDir())
+	dir := t.TempDir()
+	s := open(t, dir)
 	e := anEvent("1")
 	if err := s.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}); err != nil {
 		t.Fatal(err)
 	}
+	left := nats.NewMsg("postrider.parked")
+	left.Header.Set(queue.HeaderOwed, queue.FormatTallies("cms/left", 1, 99))
+	left.Data = queue.AppendDeferral(nil, deliver.Deferral{Route: "cms/left", Event: &e})
 	js, err := jetstream.New(s.conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := queue.AppendDeferral(nil, deliver.Deferral{Route: "cms/left", Event: &e})
-	if _, err := js.Publish(t.Context(), "postrider.parked", left); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		deferred, _, err := s.Owed(t.Context())
-		if err != nil {
+	for range 3 {
+		if _, err := js.PublishMsg(t.Context(), left); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]int{"cms/a": 1}, deferred); diff != "" {
-			t.Error("(-want +got)\n" + diff)
-		}
 	}
-	parked, err := js.Stream(t.Context(), "POSTRIDER_PARKED")
+	s.close()
+
+	s = open(t, dir)
+	if err := s.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}); err != nil {
+		t.Fatal(err)
+	}
+	stored, _, err := s.Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := parked.CachedInfo().State.Msgs; n != 1 {
-		t.Errorf("%d packs are parked, want 1", n)
+	if diff := cmp.Diff(map[string]int{"cms/a": 2}, stored); diff != "" {
+		t.Error("(-want +got)\n" + diff)
 	}
+}
+
+func TestAPackWithoutAScheduleIsFoundAmongOthers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	e := anEvent("1")
+	deferral := deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}
+	left := nats.NewMsg("postrider.parked")
+	left.Header.Set(queue.HeaderOwed, queue.FormatTallies("cms/left", 1, 99))
+	left.Data = queue.AppendDeferral(nil, deferral)
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Defer(t.Context(), deferral); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.PublishMsg(t.Context(), left); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Defer(t.Context(), deferral); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+
+	s = open(t, dir)
+	eventually.True(t, "the pack that was left to be gone, and the others to stay", func() bool {
+		stored, _, err := s.Counts(t.Context())
+		return err == nil && cmp.Equal(map[string]int{"cms/a": 2}, stored)
+	})
+}
+
+func TestWhatMayHaveBeenSweptBeforeItHadAScheduleIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	d := owed("cms/a", 1)[0]
+	d.Due = time.Now().Add(time.Hour)
+	for _, tt := range []struct {
+		age  time.Duration
+		kept bool
+	}{{time.Hour, true}, {time.Nanosecond, false}} {
+		q := s.another(t, func(o *queue.Options) { o.Sweeping(tt.age) })
+		if err := q.Defer(t.Context(), d); (err == nil) != tt.kept {
+			t.Errorf("when packs are swept after %s it says %v", tt.age, err)
+		}
+	}
+}
+
+func TestAPackThatTheServersHaveNotComeToYetIsNotTakenForSettled(t *testing.T) {
+	t.Parallel()
+	ns := aServer(t, func(*server.Options) {})
+	log := slog.New(slog.DiscardHandler)
+	nc, err := queue.Connect(queue.Servers{URLs: []string{ns.ClientURL()}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := nc.Publish("postrider.deferred.due.1", nil); err != nil { // of the first pack that will ever be parked
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var due sync.WaitGroup
+	due.Go(func() { q.Due(ctx, noGate, func(deliver.Deferral, *event.Claim) {}) })
+	defer due.Wait()
+	defer cancel()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually.True(t, "it to be looked for again and again", func() bool {
+		c, err := js.Consumer(t.Context(), "POSTRIDER_DEFERRED", "due")
+		return err == nil && c.CachedInfo().Delivered.Consumer > queue.MissingTries+1
+	})
+}
+
+func TestManyPacksAreParkedAndScheduledTogether(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	start := time.Now()
+	ds := make([]deliver.Deferral, 300)
+	for i := range ds {
+		e := anEvent(fmt.Sprint(i))
+		ds[i] = deliver.Deferral{Route: "cms/a", Seq: uint64(i), Due: start.Add(time.Duration(i%3) * 200 * time.Millisecond), Event: &e}
+	}
+	if err := s.Defer(t.Context(), ds...); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	got := map[string]uint64{}
+	s.Due(ctx, noGate, func(d deliver.Deferral, c *event.Claim) {
+		got[d.Event.ID] = d.Seq
+		c.Done()
+		if len(got) == len(ds) {
+			cancel()
+		}
+	})
+	if len(got) != len(ds) {
+		t.Fatalf("%d of %d came", len(got), len(ds))
+	}
+	for i := range ds {
+		if seq := got[fmt.Sprint(i)]; seq != uint64(i) {
+			t.Errorf("the event of delivery %d is said to be at %d", i, seq)
+		}
+	}
+	eventually.True(t, "nothing to be owed", func() bool {
+		stored, _, err := s.Counts(t.Context())
+		return err == nil && len(stored) == 0
+	})
 }
 
 func TestDeferralsThatComeDueTogetherShareOneMessage(t *testing.T) {

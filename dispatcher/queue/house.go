@@ -2,73 +2,177 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/postrider/postrider/dispatcher/event"
 )
 
 // tick is how often the queue looks after itself.
 const tick = time.Second
 
-// keepHouse measures the store, trims what is settled and renews what is open.
-func (q *Queue) keepHouse(ctx context.Context) {
+// keepHouse measures the store, trims what is settled and renews what is held.
+// older is what is left to recall, and parked the last pack that was there at
+// the start.
+func (q *Queue) keepHouse(ctx context.Context, older span, parked uint64) {
 	defer close(q.idle)
+	aside := make(chan struct{})
+	go func() { defer close(aside); q.catchUp(ctx, older, parked) }()
+	defer func() { <-aside }()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	var marks []mark
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			err := q.measure(ctx)
-			if err == nil {
-				marks, err = q.trim(ctx, marks, now)
-			}
-			if err = errors.Join(err, q.open.renew(now)); err != nil && ctx.Err() == nil {
+			q.watch()
+			err := errors.Join(q.renew(now), q.measure(ctx, now)) // in this order: renewing cannot wait
+			q.drains.tidy(ctx, q, now)
+			if err != nil && ctx.Err() == nil && context.Cause(q.works) == nil {
 				q.opts.Log.Warn("looking after the store failed", "err", err)
 			}
 		}
 	}
 }
 
+// renew keeps what is held from being given to somebody else.
+func (q *Queue) renew(now time.Time) error {
+	var errs []error
+	for _, held := range q.allHeld() {
+		errs = append(errs, held.renew(now))
+	}
+	return errors.Join(errs...)
+}
+
+// watch notices that the server of this process has stopped, so that nobody
+// waits for its answers.
+func (q *Queue) watch() {
+	if q.opts.Alive == nil || context.Cause(q.works) != nil {
+		return
+	}
+	if err := q.opts.Alive(); err != nil {
+		text := err.Error()
+		q.broken.Store(&text)
+		q.fail(err)
+	}
+}
+
+// catchUp does what a start need not wait for, and what is rarely to be done.
+func (q *Queue) catchUp(ctx context.Context, older span, parked uint64) {
+	try := func(what string, f func() error) {
+		if err := f(); err != nil && ctx.Err() == nil {
+			q.opts.Log.Warn("a task of the store failed", "task", what, "err", err)
+		}
+	}
+	if older != (span{}) {
+		try("recalling which events were stored", func() error { return q.recall(ctx, older) })
+	}
+	try("counting what is owed", func() error { return q.counted.do(ctx, true, q.takeCensus) })
+	wait(ctx, sweepDelay)
+	try("removing what a crash left", func() error { return q.sweepOrphans(ctx, parked) })
+	if q.opts.Exclusive {
+		return
+	}
+	for ctx.Err() == nil {
+		wait(ctx, orphanEvery)
+		try("removing what a crash left", func() error { return q.sweepOrphans(ctx, math.MaxUint64) })
+	}
+}
+
+// lastParked is the last pack that is parked now.
+func (q *Queue) lastParked(ctx context.Context) (uint64, error) {
+	info, err := q.parked.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("measuring the store: %w", err)
+	}
+	return info.State.LastSeq, nil
+}
+
 // measure decides whether events are accepted: not in the last tenth of the
 // room, and not while the disk is nearly full, so that what was accepted can
-// still be deferred and buried.
-func (q *Queue) measure(ctx context.Context) error {
+// still be deferred and buried. Settled events give way first.
+func (q *Queue) measure(ctx context.Context, now time.Time) error {
 	used, err := q.used(ctx)
 	if err != nil {
 		return err
 	}
-	why := ""
-	if limit := q.opts.MaxBytes - q.opts.MaxBytes/10; used >= limit {
-		why = fmt.Sprintf("the store holds %d of %d bytes", used, q.opts.MaxBytes)
-	} else if q.opts.Free != nil {
-		free, err := q.opts.Free()
-		if err != nil {
+	trimmed, err := q.trim(ctx, now, used, used >= q.limit() || q.diskIsLow())
+	if err != nil {
+		return err
+	}
+	if trimmed {
+		if used, err = q.used(ctx); err != nil {
 			return err
 		}
-		if free < q.opts.MinFree {
-			why = fmt.Sprintf("the disk has %d bytes left, %d are kept free", free, q.opts.MinFree)
-		}
 	}
-	if why == "" {
+	q.judge(used)
+	q.judgeNamespaces()
+	return nil
+}
+
+// limit is from where on events are refused, in bytes.
+func (q *Queue) limit() int64 { return q.opts.MaxBytes - q.opts.MaxBytes/10 }
+
+func (q *Queue) diskIsLow() bool {
+	if q.opts.Free == nil {
+		return false
+	}
+	free, err := q.opts.Free()
+	return err == nil && free < q.opts.MinFree
+}
+
+// judge refuses events, or accepts them again.
+func (q *Queue) judge(used int64) {
+	why := ""
+	switch {
+	case used >= q.limit():
+		why = fmt.Sprintf("the store holds %d of %d bytes", used, q.opts.MaxBytes)
+	case q.diskIsLow():
+		why = fmt.Sprintf("the disk has less than %d bytes left", q.opts.MinFree)
+	default:
 		q.full.Store(nil)
-		return nil
+		return
 	}
 	if old := q.full.Swap(&why); old == nil {
 		q.opts.Log.Warn("events are refused until there is room", "reason", why)
 	}
-	return nil
 }
 
+// judgeNamespaces refuses the events of namespaces whose deliveries in trouble
+// take more than their share.
+func (q *Queue) judgeNamespaces() {
+	bytes := map[string]int64{}
+	q.books.parked.addBytes(bytes)
+	q.books.waiting.addBytes(bytes)
+	share := int64(q.opts.NamespaceShare * float64(q.limit()))
+	crowded := map[string]bool{}
+	for namespace, n := range bytes {
+		if n > share {
+			crowded[namespace] = true
+		}
+	}
+	if len(crowded) == 0 {
+		q.crowded.Store(nil)
+		return
+	}
+	old := q.crowded.Swap(&crowded)
+	for namespace := range crowded {
+		if old == nil || !(*old)[namespace] {
+			q.opts.Log.Warn("events of a namespace are refused until its deliveries are taken", "namespace", namespace,
+				"bytes", bytes[namespace], "share", share)
+		}
+	}
+}
+
+// used is what all streams hold, in bytes.
 func (q *Queue) used(ctx context.Context) (int64, error) {
 	var sum uint64
-	for _, s := range []jetstream.Stream{q.events, q.parked, q.deferred, q.dead} {
+	for _, s := range []jetstream.Stream{q.events, q.waiting, q.parked, q.deferred, q.dead} {
 		st, err := s.Info(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("measuring the store: %w", err)
@@ -78,104 +182,32 @@ func (q *Queue) used(ctx context.Context) (int64, error) {
 	return int64(sum), nil
 }
 
-// A mark says which message was the last one at a time.
-type mark struct {
-	at  time.Time
-	seq uint64
-}
-
-// trim removes settled events: those older than the window in which repeated
-// events are recognised or, when more than half the room is taken, all of them.
-// marks are the ends of the stream at earlier ticks, oldest first.
-func (q *Queue) trim(ctx context.Context, marks []mark, now time.Time) ([]mark, error) {
-	consumer, err := q.fanout.Info(ctx)
+// sequenceAt is the first event stored at that time or later, 0 when there is none.
+func (q *Queue) sequenceAt(ctx context.Context, t time.Time) (uint64, error) {
+	msg, err := q.request(ctx, "$JS.API.STREAM.MSG.GET."+streamEvents, fmt.Appendf(nil, `{"start_time":%q}`, t.UTC().Format(time.RFC3339Nano)))
 	if err != nil {
-		return marks, fmt.Errorf("measuring the store: %w", err)
+		return 0, fmt.Errorf("looking up a time in the store: %w", err)
 	}
-	state := q.events.CachedInfo().State // of the measure just before
-	marks = append(marks, mark{now, state.LastSeq})
-
-	settled := consumer.AckFloor.Stream
-	upTo := uint64(0)
-	for len(marks) > 0 && now.Sub(marks[0].at) > seenWindow {
-		upTo, marks = marks[0].seq, marks[1:]
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Sequence uint64 `json:"seq"`
+		} `json:"message"`
 	}
-	if state.Bytes > uint64(q.opts.MaxBytes/2) {
-		upTo = settled
+	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+		return 0, fmt.Errorf("looking up a time in the store: %w", err)
 	}
-	upTo = min(upTo, settled)
-	if upTo < state.FirstSeq || state.Msgs == 0 {
-		return marks, nil
-	}
-	if err := q.events.Purge(ctx, jetstream.WithPurgeSequence(upTo+1)); err != nil {
-		return marks, fmt.Errorf("trimming the store: %w", err)
-	}
-	return marks, nil
-}
-
-// recall reads which events were stored within the window, so that they are
-// recognised across a restart.
-func (q *Queue) recall(ctx context.Context) error {
-	since := time.Now().Add(-seenWindow)
-	return scan(ctx, q.events, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
-	}, func(msg jetstream.Msg) {
-		events, err := decodeEvents(msg.Data())
-		if err != nil {
-			return // the consumer will meet it too, and say so
+	if answer.Error != nil {
+		if hasCode(answer.Error, codeNoMessage) {
+			return 0, nil
 		}
-		for _, e := range events {
-			q.seen.add(e.Key(), time.Now())
-		}
-	})
+		return 0, fmt.Errorf("looking up a time in the store: %w", answer.Error)
+	}
+	return answer.Message.Sequence, nil
 }
 
-// scan hands what s holds at this moment to visit.
-func scan(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, visit func(jetstream.Msg)) error {
-	c, err := s.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return fmt.Errorf("reading the store: %w", err)
-	}
-	info, err := c.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the store: %w", err)
-	}
-	left := info.NumPending
-	if left == 0 {
-		return nil
-	}
-	msgs, err := c.Messages()
-	if err != nil {
-		return fmt.Errorf("reading the store: %w", err)
-	}
-	defer msgs.Stop()
-	for ; left > 0; left-- {
-		msg, err := msgs.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return fmt.Errorf("reading the store: %w", err)
-		}
-		visit(msg)
-	}
-	return nil
-}
-
-// Healthy returns nil unless the last append failed for another reason than
-// want of room. An embedded server does not recover from a failed write by
-// itself: it wants room on its disk, and a restart.
-func (q *Queue) Healthy() error {
-	if text := q.broken.Load(); text != nil {
-		return errors.New("the store cannot be written (" + *text + "); make room on its disk and restart the dispatcher")
-	}
-	if q.nc.IsClosed() {
-		return errors.New("the connection to the store is closed")
-	}
-	return nil
-}
-
-// Full returns nil while events are accepted, and why they are not otherwise.
-func (q *Queue) Full() error {
-	if why := q.full.Load(); why != nil {
-		return fmt.Errorf("%w: %s", event.ErrFull, *why)
-	}
-	return nil
+func (q *Queue) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	return q.nc.RequestWithContext(ctx, subject, body)
 }

@@ -1,53 +1,33 @@
-// Package queue keeps events, deferred deliveries and dead letters on NATS
-// JetStream. It is the same for an embedded server and for a cluster; nothing
-// outside it knows which, or that it is NATS.
+// Package queue keeps events, the deliveries that wait and those that were given
+// up, and records of attempts, on NATS JetStream. It is the same for an embedded
+// server and for a cluster; nothing outside it knows which, or that it is NATS.
+//
+// Six streams hold it all. EVENTS holds packs of events; a consumer hands each
+// out until it is acknowledged. WAITING holds packs of deliveries, one queue per
+// route. PARKED holds packs of deliveries with a due time, and DEFERRED a
+// schedule for each. DEAD holds what was given up, one message each, and ATTEMPTS
+// the attempt log, which nobody waits for.
+//
+// What Append, Enqueue, Defer and Bury have returned nil for is as durable as
+// the servers make it. The embedded server syncs each append to disk before it
+// answers. The servers of a cluster sync every two minutes unless their
+// configuration says "sync_interval: always" in its jetstream block; until then
+// three replicas survive the loss of one server, but not that of their power.
 package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/postrider/postrider/dispatcher/deliver"
-	"github.com/postrider/postrider/dispatcher/event"
 )
 
-const (
-	streamEvents   = "POSTRIDER_EVENTS"
-	streamParked   = "POSTRIDER_PARKED"
-	streamDeferred = "POSTRIDER_DEFERRED"
-	streamDead     = "POSTRIDER_DEAD"
-
-	subjectEvents   = "postrider.events"
-	subjectDeferred = "postrider.deferred.>"
-	subjectParked   = "postrider.parked"
-	subjectAt       = "postrider.deferred.at." // and a unique token: a schedule replaces another of its subject
-	subjectDue      = "postrider.deferred.due"
-	subjectDead     = "postrider.dead." // and the route
-	// subjectUnreadable keeps what cannot be decoded, for a person to look at.
-	subjectUnreadable = "postrider.unreadable"
-
-	consumerFanout = "fanout"
-	consumerDue    = "due"
-
-	// publishTimeout ends an append whose answer does not come.
-	publishTimeout = 10 * time.Second
-	// deadLetterAge is how long dead letters are kept, if a quarter of the
-	// store holds them: beyond that the oldest go first.
-	deadLetterAge = 30 * 24 * time.Hour
-	// maxDeadLetters bounds them per route, so that one webhook does not push
-	// out those of the others.
-	maxDeadLetters = 10_000
-)
-
-// Options say how much a Queue may keep.
+// Options say how much a Queue may keep, and where.
 type Options struct {
 	// MaxBytes is the room for everything stored. From nine tenths of it on,
 	// events are refused, so that deliveries in trouble can still be kept.
@@ -56,10 +36,69 @@ type Options struct {
 	// known. Below MinFree events are refused.
 	Free    func() (uint64, error)
 	MinFree uint64
+	// NamespaceShare is the part of that room which the waiting deliveries of
+	// one namespace may take; beyond it the namespace's events are refused.
+	// Zero means a half.
+	NamespaceShare float64
+
+	// Retention is how long settled events are kept, to be sent again, and
+	// RetentionBytes how much they may take, a quarter of MaxBytes when zero.
+	// They are kept for [MinRetention] in any case, unless room is short: they
+	// are the first to go, and never a reason to refuse events.
+	Retention      time.Duration
+	RetentionBytes int64
+
 	// Exclusive says that no other dispatcher shares the streams: what was
 	// under way when the last one died is then delivered again at once.
 	Exclusive bool
-	Log       *slog.Logger
+	// Replicas of each stream, on so many servers of a cluster; zero means one.
+	Replicas int
+	// Alive returns nil while the server works that runs in this process. It is
+	// nil when the servers are elsewhere, where they fail and recover without us.
+	Alive func() error
+
+	DeadLetterAge  time.Duration // how long dead letters are kept, if a quarter of the store holds them; 0 = 30 days
+	MaxDeadLetters int           // of each route, beyond which its oldest go; 0 = 10,000
+
+	AttemptAge   time.Duration // how long the attempt log keeps a record; 0 = 7 days
+	AttemptBytes int64         // of the attempt log; 0 = a 32nd of MaxBytes, but 256 MiB at most
+	MaxAttempts  int           // of each route; 0 = 500
+
+	Log *slog.Logger
+
+	ackWait, orphanAge time.Duration // see the constants; tests have less patience
+}
+
+// MinRetention is how long settled events are kept at least: as long as one
+// that comes again is recognised.
+const MinRetention = seenWindow
+
+// withDefaults fills in what is zero and refuses what makes no sense.
+func (o Options) withDefaults() (Options, error) {
+	if o.NamespaceShare == 0 {
+		o.NamespaceShare = 0.5
+	}
+	if o.RetentionBytes == 0 {
+		o.RetentionBytes = o.MaxBytes / 4
+	}
+	if o.ackWait == 0 {
+		o.ackWait = ackWait
+	}
+	if o.orphanAge == 0 {
+		o.orphanAge = orphanAge
+	}
+	o.Retention = max(o.Retention, MinRetention)
+	switch {
+	case o.MaxBytes <= 0:
+		return o, fmt.Errorf("the store may hold %d bytes; give it room for at least some megabytes", o.MaxBytes)
+	case o.NamespaceShare < 0 || o.NamespaceShare > 1:
+		return o, fmt.Errorf("the share of a namespace is %g of the store; give a number from 0 to 1", o.NamespaceShare)
+	case o.RetentionBytes < 0 || o.RetentionBytes > o.MaxBytes/2:
+		return o, fmt.Errorf("settled events may take %d bytes; give at most half of the %d of the store", o.RetentionBytes, o.MaxBytes)
+	case o.Replicas < 0 || o.Replicas > 5 || o.Replicas > 0 && o.Replicas%2 == 0:
+		return o, fmt.Errorf("%d replicas cannot be kept; give 1, 3 or 5", o.Replicas)
+	}
+	return o, nil
 }
 
 // A Queue implements the stores of ingest and deliver. It is safe for
@@ -69,240 +108,151 @@ type Queue struct {
 	nc   *nats.Conn
 	js   jetstream.JetStream
 
-	events, parked, deferred, dead jetstream.Stream
-	fanout, due                    jetstream.Consumer
+	events, waiting, parked, deferred, dead jetstream.Stream
 
-	appends, deferrals, burials *committer
+	appends    *committer[arrivals]
+	enqueues   *committer[owed]
+	deferrals  *committer[owed]
+	burials    *committer[record]
+	removals   *remover
+	packLimit  int    // where a pack stops growing, in bytes
+	eventsPack []byte // the memory of the pack of events that is written
 
-	seen   *seen
-	open   openSet
-	full   atomic.Pointer[string] // why events are refused, nil when they are not
-	broken atomic.Pointer[string] // why the last append failed, nil when it did not
-	stop   context.CancelFunc
-	idle   chan struct{} // closed when the housekeeping has ended
+	// side is for what may be slow and must not hold up appends: a server works
+	// off what comes on one connection in turn.
+	side     jetstream.JetStream
+	attempts *attemptLog
+
+	seen    *seen
+	held    struct{ events, due, waiting openSet } // handed out and not settled
+	drains  drains
+	books   books
+	counted counting
+
+	full    atomic.Pointer[string]          // why events are refused, nil when they are not
+	crowded atomic.Pointer[map[string]bool] // the namespaces whose events are refused, nil when none
+	broken  atomic.Pointer[string]          // why the last append failed, nil when it did not
+	probing atomic.Bool                     // one append tries whether that is over
+
+	// works ends when nothing can be written any more, with the cause.
+	works context.Context
+	fail  context.CancelCauseFunc
+
+	stop    context.CancelFunc // of housekeeping
+	idle    chan struct{}      // closed when it has ended
+	closing sync.Once
 }
 
 // Open readies the streams on nc, creating those that are not there, and
-// learns which events were stored of late.
-func Open(ctx context.Context, nc *nats.Conn, opts Options) (*Queue, error) {
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncTimeout(publishTimeout))
+// learns which events were stored of late. It takes nc over and closes it, also
+// when it fails.
+func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error) {
+	defer func() {
+		if err != nil {
+			nc.Close()
+		}
+	}()
+	if opts, err = opts.withDefaults(); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
 	if err != nil {
 		return nil, fmt.Errorf("opening JetStream: %w", err)
 	}
 	q := &Queue{opts: opts, nc: nc, js: js, seen: newSeen(time.Now()), idle: make(chan struct{})}
+	q.held.events.limit, q.held.due.limit, q.held.waiting.limit = maxEventBytes, maxDueBytes, maxWaitingBytes
+	for _, held := range q.allHeld() {
+		held.renewAfter = opts.ackWait / 3
+	}
+	if q.packLimit, err = packLimit(nc.MaxPayload()); err != nil {
+		return nil, err
+	}
 	if err := q.ensureStreams(ctx); err != nil {
 		return nil, err
 	}
-	if err := q.recall(ctx); err != nil {
+	q.works, q.fail = context.WithCancelCause(context.WithoutCancel(ctx))
+	if err := q.sweepTail(ctx); err != nil {
 		return nil, err
 	}
-	if err := q.measure(ctx); err != nil {
+	older, err := q.recallNewest(ctx)
+	if err != nil {
 		return nil, err
 	}
-	q.appends = newCommitter(q.flushEvents)
-	q.deferrals = newCommitter(q.flushDeferrals)
-	q.burials = newCommitter(q.flushDead)
+	if err := q.measure(ctx, time.Now()); err != nil {
+		return nil, err
+	}
+	parked, err := q.lastParked(ctx)
+	if err != nil {
+		return nil, err
+	}
 
+	if q.side, err = connectAside(nc); err != nil {
+		return nil, err
+	}
+	q.attempts = openAttemptLog(ctx, q.side, opts)
+
+	q.appends = newCommitter(q.packLimit, q.flushEvents)
+	q.enqueues = newCommitter(q.packLimit, q.flushWaiting)
+	q.deferrals = newCommitter(q.packLimit, q.flushDeferrals)
+	q.burials = newCommitter(q.packLimit, q.flushDead)
+	q.removals = newRemover(q)
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	q.stop = stop
-	go q.keepHouse(keeping)
+	go q.keepHouse(keeping, older, parked)
+	if opts.Alive == nil {
+		opts.Log.Info("the store is a NATS cluster; whether its servers sync each append to disk is set there (sync_interval in the jetstream block)",
+			"server", nc.ConnectedUrlRedacted(), "replicas", max(opts.Replicas, 1))
+	}
 	return q, nil
 }
 
-func (q *Queue) ensureStreams(ctx context.Context) (err error) {
-	// Settled events stay for a while behind the consumer (see trim): the
-	// window in which an event that comes again is recognised is read from
-	// there after a restart. DiscardNew is the last line of defence: what is
-	// not settled is never thrown away.
-	q.events, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamEvents, Subjects: []string{subjectEvents},
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: q.opts.MaxBytes,
-		AllowDirect: true,
-	})
+// connectAside opens another connection like nc.
+func connectAside(nc *nats.Conn) (jetstream.JetStream, error) {
+	side, err := nc.Opts.Connect()
 	if err != nil {
-		return fmt.Errorf("opening the stream of events: %w", err)
+		return nil, fmt.Errorf("connecting to the store once more: %w", err)
 	}
-	// What is deferred must not be discarded, and a stream with schedules cannot
-	// refuse what is new, so these two have no limit: ingest stops in time
-	// instead (see measure).
-	q.parked, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamParked, Subjects: []string{subjectParked}, AllowDirect: true,
-	})
+	js, err := jetstream.New(side)
 	if err != nil {
-		return fmt.Errorf("opening the stream of parked deliveries: %w", err)
+		side.Close()
+		return nil, fmt.Errorf("opening JetStream: %w", err)
 	}
-	q.deferred, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamDeferred, Subjects: []string{subjectAt + "*", subjectDue},
-		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowDirect: true,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the stream of due times: %w", err)
-	}
-	q.dead, err = q.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: streamDead, Subjects: []string{subjectDead + ">", subjectUnreadable},
-		MaxAge: deadLetterAge, MaxBytes: q.opts.MaxBytes / 4, MaxMsgsPerSubject: maxDeadLetters, AllowDirect: true,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the stream of dead letters: %w", err)
-	}
-	if q.fanout, err = q.consumer(ctx, q.events, consumerFanout, subjectEvents); err != nil {
-		return err
-	}
-	q.due, err = q.consumer(ctx, q.deferred, consumerDue, subjectDue)
-	return err
+	return js, nil
 }
 
-// consumer opens a durable consumer. With an exclusive queue it begins with
-// what was delivered but not acknowledged, instead of waiting for that to time out.
-func (q *Queue) consumer(ctx context.Context, s jetstream.Stream, name, subject string) (jetstream.Consumer, error) {
-	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: name, FilterSubject: subject,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: maxUnsettled,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("opening the consumer %s: %w", name, err)
-	}
-	if q.opts.Exclusive && c.CachedInfo().NumAckPending > 0 {
-		if _, err := s.ResetConsumer(ctx, name); err != nil {
-			return nil, fmt.Errorf("resetting the consumer %s: %w", name, err)
-		}
-	}
-	return c, nil
+func (q *Queue) allHeld() [3]*openSet {
+	return [3]*openSet{&q.held.events, &q.held.due, &q.held.waiting}
 }
 
-// Append returns nil once every event is on disk. An event that is there
-// already, by namespace, source and id, is not stored again; one that somebody
-// else is storing is waited for. It returns [event.ErrFull] when there is no room.
-func (q *Queue) Append(_ context.Context, events []event.Event) error {
-	if q.full.Load() != nil {
-		return event.ErrFull
+// packLimit is where packs stop growing so that one that has grown to it still
+// takes the largest request.
+func packLimit(maxPayload int64) (int, error) {
+	const request = 3 << 19 // the largest body, and what storing adds to its events
+	limit := min(maxPayload-request, maxPack)
+	if limit < maxWaitingPack {
+		return 0, fmt.Errorf("the NATS servers take messages of up to %d bytes, and an event may have more: set max_payload to 8MB in their configuration", maxPayload)
 	}
-	keys := make([]event.Key, len(events))
-	for i := range events {
-		keys[i] = events[i].Key()
-	}
-	flight, mine, others := q.seen.board(keys, time.Now())
-	var pack []byte
-	for i := range events {
-		if mine[i] {
-			pack = events[i].Append(pack)
-		}
-	}
-	var err error
-	if len(pack) > 0 {
-		err = q.appends.commit(record{body: pack})
-	}
-	q.seen.land(flight, keys, mine, err)
-	for _, other := range others {
-		<-other.landed
-		err = errors.Join(err, other.err)
-	}
-	return err
+	return int(limit), nil
 }
 
-func (q *Queue) flushEvents(records []record) error {
-	pack := records[0].body
-	for _, r := range records[1:] {
-		pack = append(pack, r.body...)
-	}
-	msg := nats.NewMsg(subjectEvents)
-	msg.Data = pack
-	_, err := q.publishAll([]*nats.Msg{msg})
-	return err
-}
-
-// Bury implements [deliver.Backlog].
-func (q *Queue) Bury(_ context.Context, ds ...deliver.DeadLetter) error {
-	records := make([]record, len(ds))
-	for i, d := range ds {
-		records[i] = record{body: d.Event.Append(nil), dead: &d}
-	}
-	return q.burials.commit(records...)
-}
-
-// flushDead stores one message per dead letter, under the subject of its
-// route, so that they can be counted, read and removed one by one.
-func (q *Queue) flushDead(records []record) error {
-	msgs := make([]*nats.Msg, len(records))
-	for i, r := range records {
-		msg := nats.NewMsg(subjectOfDead(r.dead.Route))
-		msg.Header.Set("Postrider-Reason", string(r.dead.Why.Reason))
-		msg.Header.Set("Postrider-Error", r.dead.Why.String())
-		msg.Header.Set("Postrider-Attempts", strconv.Itoa(r.dead.Attempts))
-		msg.Header.Set("Postrider-Time", r.dead.At.UTC().Format(time.RFC3339Nano))
-		msg.Data = r.body
-		msgs[i] = msg
-	}
-	_, err := q.publishAll(msgs)
-	return err
-}
-
-// publishAll returns once JetStream has acknowledged every message, with the
-// sequences that they got. After an error that is not [event.ErrFull] the queue is unhealthy until a later
-// append succeeds: a server that could not write to its disk goes on failing,
-// or does not answer at all.
-func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
-	sequences, err := q.publishEach(msgs)
-	switch {
-	case err == nil:
-		if q.broken.Load() != nil {
-			q.broken.Store(nil)
-		}
-	case !errors.Is(err, event.ErrFull):
-		text := err.Error()
-		q.broken.Store(&text)
-	}
-	return sequences, err
-}
-
-func (q *Queue) publishEach(msgs []*nats.Msg) ([]uint64, error) {
-	acks := make([]jetstream.PubAckFuture, 0, len(msgs))
-	for _, msg := range msgs {
-		ack, err := q.js.PublishMsgAsync(msg, jetstream.WithStallWait(publishTimeout))
-		if err != nil {
-			return nil, fmt.Errorf("storing: %w", err)
-		}
-		acks = append(acks, ack)
-	}
-	// Each answer renews the patience: a large batch on a slow disk is no failure.
-	timeout := time.NewTimer(publishTimeout)
-	defer timeout.Stop()
-	sequences := make([]uint64, len(acks))
-	for i, ack := range acks {
-		timeout.Reset(publishTimeout)
-		select {
-		case ok := <-ack.Ok():
-			sequences[i] = ok.Sequence
-		case err := <-ack.Err():
-			return nil, fmt.Errorf("storing: %w", classify(err))
-		case <-timeout.C:
-			return nil, fmt.Errorf("storing: no answer within %s", publishTimeout)
-		}
-	}
-	return sequences, nil
-}
-
-const (
-	codeInsufficientResources = 10023
-	codeStorageExceeded       = 10047
-	textMaxBytes              = "maximum bytes exceeded" // its code, 10077, is shared by many causes
-)
-
-// classify tells a store without room from other failures.
-func classify(err error) error {
-	api, ok := errors.AsType[*jetstream.APIError](err)
-	if ok && (api.ErrorCode == codeInsufficientResources || api.ErrorCode == codeStorageExceeded || api.Description == textMaxBytes) {
-		return fmt.Errorf("%w: %s", event.ErrFull, api.Description)
-	}
-	return err
-}
-
-// Close lets appends in hand finish and closes the connection.
+// Close lets appends in hand finish, gives back what was handed out and is not
+// settled, and closes the connection.
 func (q *Queue) Close() {
-	q.stop()
-	<-q.idle
-	for _, c := range []*committer{q.appends, q.deferrals, q.burials} {
-		c.close()
-	}
-	q.nc.Close()
+	q.closing.Do(func() {
+		q.stop()
+		<-q.idle
+		q.appends.close()
+		q.enqueues.close()
+		q.deferrals.close()
+		q.burials.close()
+		q.removals.close()
+		for _, held := range q.allHeld() {
+			held.giveBack()
+		}
+		q.attempts.close()
+		q.side.Conn().Close()
+		_ = q.nc.FlushTimeout(flushTimeout) // what is not heard is waited for in vain, and comes again
+		q.nc.Close()
+		q.fail(errClosed)
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,26 +32,26 @@ type store struct {
 	once   sync.Once
 }
 
-func open(t *testing.T, dir string, change ...func(*queue.Options)) *store {
-	t.Helper()
-	server, err := embedded.Start(dir, slog.New(slog.DiscardHandler))
+func open(tb testing.TB, dir string, change ...func(*queue.Options)) *store {
+	tb.Helper()
+	server, err := embedded.Start(dir, true, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	nc, err := server.Connect()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	opts := queue.Options{MaxBytes: 64 << 20, Exclusive: true, Log: slog.New(slog.DiscardHandler)}
+	opts := queue.Options{MaxBytes: 64 << 20, Exclusive: true, Alive: server.Healthy, Log: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&opts)
 	}
-	q, err := queue.Open(t.Context(), nc, opts)
+	q, err := queue.Open(tb.Context(), nc, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &store{Queue: q, server: server, conn: nc}
-	t.Cleanup(s.close)
+	tb.Cleanup(s.close)
 	return s
 }
 
@@ -208,7 +210,7 @@ func TestDeadLettersAreCountedByRoute(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.close()
-	_, dead, err := open(t, dir).Owed(t.Context())
+	_, dead, err := open(t, dir).Counts(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,4 +289,91 @@ func TestWhatCannotBeReadIsSetAsideAndHoldsUpNobody(t *testing.T) {
 	if err != nil || !bytes.Equal(msg.Data, garbage) {
 		t.Errorf("it was not set aside: %v", err)
 	}
+}
+
+func TestAfterACrashWhatIsSettledDoesNotComeAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	const n = 100
+	for i := range n { // a pack each
+		if err := s.Append(t.Context(), []event.Event{anEvent(fmt.Sprint("e", i))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.take(t, n, func(id string) bool { return id != "e0" }) // which hangs
+	eventually.True(t, "the acks to be heard", func() bool {
+		c, err := s.conn.Request("$JS.API.CONSUMER.INFO.POSTRIDER_EVENTS.fanout", nil, time.Second)
+		return err == nil && bytes.Contains(c.Data, []byte(`"num_ack_pending":1,`))
+	})
+	s.Sever()
+	s.close()
+
+	s = open(t, dir)
+	if err := s.Append(t.Context(), []event.Event{anEvent("new")}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s.Events(ctx, noGate, func(st event.Stored) {
+		got = append(got, st.Event.ID)
+		st.Claim.Done()
+		if len(got) > n || len(got) > 1 && (got[0] == "new" || got[1] == "new") {
+			cancel()
+		}
+	})
+	if len(got) != 2 {
+		t.Errorf("%d events come after the restart, want the one that was not settled and the new one", len(got))
+	}
+}
+
+func TestAnEventThatIsNotSettledKeepsOnlyItsOwnRoom(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), func(o *queue.Options) { o.MaxBytes = 1 << 30 })
+	const size = 900 << 10
+	const packs = queue.MaxEventBytes/size + queue.FetchSize + 2 // more than there may be in memory
+	for i := range packs {
+		hangs, large := anEvent(fmt.Sprint("hangs-", i)), anEvent(fmt.Sprint("large-", i))
+		large.Data = bytes.Repeat([]byte("x"), size)
+		if err := s.Append(t.Context(), []event.Event{hangs, large}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := s.take(t, 2*packs, func(id string) bool { return strings.HasPrefix(id, "large-") })
+	if len(got) != 2*packs {
+		t.Errorf("%d of %d events came while one of each pack was not settled", len(got), 2*packs)
+	}
+}
+
+func TestAnEventDoesNotKeepThePackThatItCameIn(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	small, large := anEvent("small"), anEvent("large")
+	large.Data = make([]byte, 900<<10)
+	if err := s.Append(t.Context(), []event.Event{small, large}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	collected := make(chan struct{})
+	var kept *event.Event
+	s.Events(ctx, noGate, func(st event.Stored) {
+		if st.Event.ID == "small" {
+			kept = st.Event
+			return
+		}
+		runtime.AddCleanup(&st.Event.Data[0], func(ch chan struct{}) { close(ch) }, collected)
+		cancel()
+	})
+	eventually.True(t, "the data of the other event to be collected", func() bool {
+		runtime.GC()
+		select {
+		case <-collected:
+			return true
+		default:
+			return false
+		}
+	})
+	runtime.KeepAlive(kept)
 }

@@ -29,7 +29,7 @@ type seen struct {
 
 // A flight is one append under way.
 type flight struct {
-	landed chan struct{} // closed when the append has ended
+	landed chan struct{} // closed when the append has ended; nil while nobody waits
 	err    error         // readable then
 }
 
@@ -40,18 +40,19 @@ func newSeen(now time.Time) *seen {
 	}
 }
 
-// board sorts keys: mine marks those that the caller has to store, under the
-// flight f, which it ends with land. others are the flights of the rest that
+// board sorts keys: it marks in mine those that the caller has to store, under
+// the flight f, which it ends with land. others are the flights of the rest that
 // are not stored yet.
-func (s *seen) board(keys []event.Key, now time.Time) (f *flight, mine []bool, others []*flight) {
+func (s *seen) board(f *flight, keys []event.Key, mine []bool, now time.Time) (others []*flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.turn(now)
-	f = &flight{landed: make(chan struct{})}
-	mine = make([]bool, len(keys))
 	for i, k := range keys {
 		if other := s.flights[k]; other != nil {
 			if other != f { // the same event twice in one batch needs no waiting
+				if other.landed == nil {
+					other.landed = make(chan struct{})
+				}
 				others = append(others, other)
 			}
 			continue
@@ -62,7 +63,7 @@ func (s *seen) board(keys []event.Key, now time.Time) (f *flight, mine []bool, o
 		mine[i] = true
 		s.flights[k] = f
 	}
-	return f, mine, others
+	return others
 }
 
 // land ends f with err and remembers its keys when there was none.
@@ -79,15 +80,19 @@ func (s *seen) land(f *flight, keys []event.Key, mine []bool, err error) {
 		}
 	}
 	f.err = err
-	close(f.landed)
+	if f.landed != nil {
+		close(f.landed)
+	}
 }
 
-// add remembers k, as found in the store at the start.
-func (s *seen) add(k event.Key, now time.Time) {
+// recall remembers k, which was stored before the start: it is forgotten with
+// the older ones, and takes no room from what is new.
+func (s *seen) recall(k event.Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.turn(now)
-	s.younger[k] = struct{}{}
+	if len(s.older) < maxSeen {
+		s.older[k] = struct{}{}
+	}
 }
 
 func (s *seen) has(k event.Key) bool {

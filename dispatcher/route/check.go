@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -18,6 +19,14 @@ const (
 	maxHeaders     = 32
 	maxConcurrency = 1000
 	maxBackoff     = 100
+	maxEpoch       = 128
+
+	// Wider than what policies may say, so that those can grow without a new
+	// schema; narrow enough that what is kept per attempt stays small.
+	maxRequests = 100_000
+	maxPer      = 24 * time.Hour
+	maxFailures = 10_000
+	maxOpenFor  = 24 * time.Hour
 
 	minKey, maxKey = 24, 64 // bytes of a signing key, as Standard Webhooks has it
 )
@@ -79,10 +88,10 @@ func SigningKey(s Secret) ([]byte, error) {
 
 // validID keeps ids to what is safe in the subjects of a store: the namespace
 // is a DNS label, the name a DNS subdomain.
-var validID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$`)
+var validID = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
 // check reports what makes r unfit for delivery. A held route may be
-// incomplete, for nothing is attempted with it.
+// incomplete, for nothing but a test is attempted with it.
 func (r *Route) check() error {
 	if !validID.MatchString(r.ID) {
 		return errors.New("the id is not namespace/name, each as Kubernetes names things")
@@ -90,7 +99,10 @@ func (r *Route) check() error {
 	if err := CheckEvents(r.Events); err != nil {
 		return fmt.Errorf("events: %w", err)
 	}
-	if r.Hold != "" {
+	if len(r.Epoch) > maxEpoch {
+		return fmt.Errorf("epoch: it has %d bytes, the limit is %d", len(r.Epoch), maxEpoch)
+	}
+	if r.Hold != "" && !r.Complete() {
 		return nil
 	}
 	if err := CheckURL(r.URL); err != nil {
@@ -130,7 +142,37 @@ func (r *Route) check() error {
 	if r.Concurrency < 1 || r.Concurrency > maxConcurrency {
 		return fmt.Errorf("concurrency: %d is not between 1 and %d", r.Concurrency, maxConcurrency)
 	}
+	if err := r.RateLimit.check(); err != nil {
+		return fmt.Errorf("rateLimit: %w", err)
+	}
+	if err := r.Breaker.check(); err != nil {
+		return fmt.Errorf("breaker: %w", err)
+	}
 	return r.Retry.check()
+}
+
+func (l Rate) check() error {
+	switch {
+	case l == Rate{}:
+		return nil
+	case l.Requests < 1 || l.Requests > maxRequests:
+		return fmt.Errorf("requests: %d is not between 1 and %d", l.Requests, maxRequests)
+	case l.Per <= 0 || l.Per > maxPer:
+		return fmt.Errorf("per: it must be more than zero and at most %s", maxPer)
+	}
+	return nil
+}
+
+func (b Breaker) check() error {
+	switch {
+	case b == Breaker{}:
+		return nil
+	case b.Failures < 1 || b.Failures > maxFailures:
+		return fmt.Errorf("failures: %d is not between 1 and %d", b.Failures, maxFailures)
+	case b.OpenFor <= 0 || b.OpenFor > maxOpenFor:
+		return fmt.Errorf("openFor: it must be more than zero and at most %s", maxOpenFor)
+	}
+	return nil
 }
 
 func (r Retry) check() error {

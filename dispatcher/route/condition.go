@@ -22,6 +22,9 @@ const (
 	// every field of a large event stays well below it; nested comprehensions
 	// over them do not.
 	costLimit = 20_000
+	// evaluationCost is what an evaluation costs at least, whatever the
+	// condition: about a microsecond.
+	evaluationCost = 20
 	// maxNesting bounds how deep an expression may nest.
 	maxNesting = 50
 )
@@ -118,8 +121,9 @@ func firstLine(s string) string {
 //	event.extensions: map of string to string
 //	event.data: the parsed data when it is JSON, absent otherwise
 //
-// A View is for one goroutine.
+// A View is for one goroutine at a time.
 type View struct {
+	cost    int
 	event   *event.Event
 	vars    map[string]any
 	results map[cel.Program]result // of the conditions so far: many routes share a text
@@ -132,6 +136,10 @@ type result struct {
 
 // NewView wraps e; nothing is parsed until a condition asks.
 func NewView(e *event.Event) *View { return &View{event: e} }
+
+// Cost is what the conditions have cost so far, in the units of costLimit: 50 to
+// 100 ns each.
+func (v *View) Cost() int { return v.cost }
 
 // Event returns the event of the view.
 func (v *View) Event() *event.Event { return v.event }
@@ -185,7 +193,11 @@ func (v *View) holds(p cel.Program) (bool, error) {
 // evaluate reports whether the condition holds. A condition over something
 // that the event does not have does not hold.
 func evaluate(p cel.Program, v *View) (bool, error) {
-	out, _, err := p.Eval(v.activation())
+	out, details, err := p.Eval(v.activation())
+	v.cost += evaluationCost
+	if spent := details.ActualCost(); spent != nil {
+		v.cost += int(min(*spent, costLimit))
+	}
 	if err == nil {
 		holds, ok := out.(types.Bool)
 		if !ok {

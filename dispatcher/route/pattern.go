@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,12 @@ func (p pattern) matches(eventType string) bool {
 		i++
 	}
 	return i == len(pat)
+}
+
+// Selects reports whether one of the patterns, which have passed [CheckEvents],
+// selects eventType.
+func Selects(patterns []string, eventType string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return pattern(p).matches(eventType) })
 }
 
 // CheckEvents reports the first mistake in the patterns of a route.

@@ -158,6 +158,16 @@ func TestBuildRefuses(t *testing.T) {
 		{"too many patterns", change(func(r *route.Route) { r.Events = make([]string, 65) }), "limit is 64"},
 		{"no timeout", change(func(r *route.Route) { r.Timeout = 0 }), "timeout"},
 		{"no concurrency", change(func(r *route.Route) { r.Concurrency = 0 }), "concurrency"},
+		{"a rate of nothing", change(func(r *route.Route) { r.RateLimit = route.Rate{Per: time.Second} }), "rateLimit: requests"},
+		{"a rate without end", change(func(r *route.Route) { r.RateLimit = route.Rate{Requests: 100_001, Per: time.Second} }), "100000"},
+		{"a rate in no time", change(func(r *route.Route) { r.RateLimit = route.Rate{Requests: 1} }), "rateLimit: per"},
+		{"a rate in endless time", change(func(r *route.Route) { r.RateLimit = route.Rate{Requests: 1, Per: 25 * time.Hour} }), "at most 24h"},
+		{"a breaker that is always open", change(func(r *route.Route) { r.Breaker = route.Breaker{OpenFor: time.Second} }), "breaker: failures"},
+		{"a breaker without end", change(func(r *route.Route) { r.Breaker = route.Breaker{Failures: 10_001, OpenFor: time.Second} }), "10000"},
+		{"a breaker that opens for no time", change(func(r *route.Route) { r.Breaker = route.Breaker{Failures: 1} }), "breaker: openFor"},
+		{"a breaker that opens for ever", change(func(r *route.Route) { r.Breaker = route.Breaker{Failures: 1, OpenFor: 25 * time.Hour} }), "at most 24h"},
+		{"a long epoch", change(func(r *route.Route) { r.Hold, r.URL, r.Epoch = "RefNotFound", "", strings.Repeat("e", 129) }), "epoch"},
+		{"a held route that is complete and wrong", change(func(r *route.Route) { r.Hold, r.Timeout = "SpecDisabled", 0 }), "timeout"},
 		{"a pause of nothing", change(func(r *route.Route) { r.Retry.Backoff = []time.Duration{0} }), "pause"},
 		{"an unknown format", change(func(r *route.Route) { r.Format = "Carrier pigeon" }), "format"},
 		{"signing without a key", change(func(r *route.Route) { r.Signing = &route.Signing{} }), "no key"},
@@ -200,6 +210,23 @@ func TestAHeldRouteMayBeIncompleteAndStillMatches(t *testing.T) {
 	if got := ids(r.Match(nil, "cms", "item:added")); !slices.Equal(got, []string{"cms/a"}) {
 		t.Errorf("it matches %v", got)
 	}
+}
+
+func TestAHeldRouteIsCompleteWhenItCanBeTested(t *testing.T) {
+	whole := aRoute("cms/whole")
+	whole.Hold = "SpecDisabled"
+	r := build(t, whole, route.Route{ID: "cms/part", Hold: "RefNotFound"})
+	if !r.Lookup("cms/whole").Complete() || r.Lookup("cms/part").Complete() {
+		t.Errorf("the whole is complete: %t, the part: %t", r.Lookup("cms/whole").Complete(), r.Lookup("cms/part").Complete())
+	}
+}
+
+func TestARouteMayHaveTheLargestLimits(t *testing.T) {
+	rt := aRoute("cms/a")
+	rt.RateLimit = route.Rate{Requests: 100_000, Per: 24 * time.Hour}
+	rt.Breaker = route.Breaker{Failures: 10_000, OpenFor: 24 * time.Hour}
+	rt.Epoch = strings.Repeat("e", 128)
+	build(t, rt)
 }
 
 func TestSwapReportsWhetherTheTableChanged(t *testing.T) {

@@ -30,8 +30,13 @@ type Route struct {
 
 	// Hold, when not empty, is why nothing is attempted for now: deliveries
 	// that the route is owed wait. It is a condition reason or a state reason,
-	// e.g. "RefNotFound". A held route still matches.
+	// e.g. "RefNotFound". A held route still matches. When it is incomplete it
+	// has no URL; else it can be tested.
 	Hold string `json:"hold,omitempty"`
+
+	// Epoch changes when the Webhook is enabled anew: failures in a row, and a
+	// receiver that says it is gone, count from there.
+	Epoch string `json:"epoch,omitempty"`
 
 	Events    []string `json:"events,omitempty"`    // exact types or globs with "*"; none = never matches
 	Condition string   `json:"condition,omitempty"` // CEL over "event"; empty = every event qualifies
@@ -45,8 +50,30 @@ type Route struct {
 
 	Timeout     time.Duration `json:"timeout,omitempty"` // of one attempt, the response body included
 	Retry       Retry         `json:"retry,omitzero"`
-	Concurrency int           `json:"concurrency,omitempty"` // attempts under way at once
+	Concurrency int           `json:"concurrency,omitempty"` // attempts under way at once, of each dispatcher
+	RateLimit   Rate          `json:"rateLimit,omitzero"`    // attempts begun, of each dispatcher
+	Breaker     Breaker       `json:"breaker,omitzero"`
+
+	// KeepResponses lets the attempt log keep the beginning of what the
+	// receiver answers.
+	KeepResponses bool `json:"keepResponses,omitempty"`
 }
+
+// A Rate is so many requests in so much time. The zero Rate is no limit.
+type Rate struct {
+	Requests int           `json:"requests,omitempty"`
+	Per      time.Duration `json:"per,omitempty"`
+}
+
+// A Breaker keeps attempts from a receiver that fails. The zero Breaker never opens.
+type Breaker struct {
+	Failures int           `json:"failures,omitempty"` // in a row that open it
+	OpenFor  time.Duration `json:"openFor,omitempty"`  // until one attempt probes whether it can close
+}
+
+// Complete reports whether r has all that an attempt needs: a held route may
+// lack it.
+func (r *Route) Complete() bool { return r.URL != "" }
 
 // A Header is sent with every attempt.
 type Header struct {

@@ -21,9 +21,9 @@ import (
 // The headers of a delivery, in the form in which net/http keeps them. Signer
 // sets the first two for every delivery, signed or not.
 const (
-	headerID        = "Webhook-Id"
-	headerTimestamp = "Webhook-Timestamp"
-	headerSignature = "Webhook-Signature"
+	HeaderID        = "Webhook-Id"
+	HeaderTimestamp = "Webhook-Timestamp"
+	HeaderSignature = "Webhook-Signature"
 )
 
 // A Signer signs deliveries with the keys of a route. The nil Signer has no
@@ -69,15 +69,24 @@ func New(s *route.Signing) (*Signer, error) {
 // "id.timestamp.body", once per key, newest first. The id must not contain a
 // full stop; at is the time of the attempt, cut to seconds.
 func (s *Signer) Sign(h http.Header, id string, at time.Time, body []byte) {
-	timestamp := strconv.FormatInt(at.Unix(), 10)
-	values := [...]string{id, timestamp, ""} // one allocation for the three
-	h[headerID] = values[0:1:1]
-	h[headerTimestamp] = values[1:2:2]
-	if s == nil {
-		return
+	timestamp, signature := s.Values(id, at, body)
+	values := [...]string{id, timestamp, signature} // one allocation for the three
+	h[HeaderID] = values[0:1:1]
+	h[HeaderTimestamp] = values[1:2:2]
+	if signature != "" {
+		h[HeaderSignature] = values[2:3:3]
 	}
-	values[2] = s.signature(id, timestamp, body)
-	h[headerSignature] = values[2:3:3]
+}
+
+// Values returns what [Signer.Sign] sets as webhook-timestamp and
+// webhook-signature, for who keeps headers otherwise; the signature is empty
+// when s is nil, and then there is no such header.
+func (s *Signer) Values(id string, at time.Time, body []byte) (timestamp, signature string) {
+	timestamp = strconv.FormatInt(at.Unix(), 10)
+	if s == nil {
+		return timestamp, ""
+	}
+	return timestamp, s.signature(id, timestamp, body)
 }
 
 func (s *Signer) signature(id, timestamp string, body []byte) string {

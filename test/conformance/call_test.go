@@ -150,7 +150,10 @@ func (n *tenant) settled(t *testing.T, name string, dead int) outcome.Summary {
 	var s outcome.Summary
 	eventually.True(t, "what is owed to "+name+" to be settled", func() bool {
 		s = n.summary(t, name)
-		return s.Pending == 0 && s.DeadLetters == dead
+		return owed(s) == 0 && s.DeadLetters == dead
 	})
 	return s
 }
+
+// owed is how many deliveries wait or are under way, in memory and in the store.
+func owed(s outcome.Summary) int { return s.Pending + s.Stored }

@@ -19,8 +19,8 @@ var (
 	events   = flag.String("events", "", "`URL` where the dispatcher to test takes events; empty to start one")
 	admin    = flag.String("admin", "", "`URL` of its health, metrics and report")
 	routes   = flag.String("routes", "", "routes `file` that it follows, which is overwritten")
-	producer = flag.String("producer-token", process.ProducerToken, "`token` that may create events, and nothing else")
-	operator = flag.String("operator-token", process.OperatorToken, "`token` that may get the report, and nothing else")
+	producer = flag.String("producer-token", process.ProducerToken, "`token` that may create everything in every namespace, and get nothing")
+	operator = flag.String("operator-token", process.OperatorToken, "`token` that may get everything, and create nothing")
 )
 
 func TestMain(m *testing.M) {
@@ -54,6 +54,24 @@ func TestADispatcherKeepsItsPromises(t *testing.T) {
 
 		t.Run("a hostile receiver harms nobody but itself", d.hostility)
 		t.Run("failed attempts are repeated as scheduled, until the delivery is given up", d.schedules)
+
+		t.Run("a test delivery tells what happened, and changes nothing else", d.trials)
+		t.Run("the attempt log tells of every attempt, newest first, without secrets", d.attemptLog)
+		t.Run("dead letters are listed, shown and redriven, one by one and all", d.deadLetters)
+		t.Run("a webhook that is deleted leaves what it was owed as dead letters", d.deletion)
+		t.Run("webhooks whose names begin alike are kept apart", d.dottedNames)
+		t.Run("one delivery is sent again under its id", d.redelivery)
+		t.Run("a time range is sent again, counted before if wanted", d.replays)
+
+		t.Run("a breaker leaves a failing receiver alone, and loses nothing", d.breaking)
+		t.Run("a probe that fails keeps the breaker open for longer", d.probing)
+		t.Run("410 stops a webhook until it is enabled anew, and what it is owed waits", d.goneReceivers)
+		t.Run("Retry-After is for all deliveries of a webhook", d.patience)
+		t.Run("a rate is not exceeded", d.rates)
+		t.Run("a concurrency is used and not exceeded", d.concurrency)
+		t.Run("a trace is passed on to the receiver", d.traces)
+		t.Run("a webhook has series while it is there", d.webhookMetrics)
+		t.Run("each metric is in the documentation", d.documentedMetrics)
 
 		t.Run("the report answers when something has changed", d.following)
 		t.Run("health, readiness and metrics are there", d.pages)

@@ -102,6 +102,7 @@ func (d *target) pages(t *testing.T) {
 		status                int
 	}{
 		{"GET", "/", "not-found", 404},
+		{"GET", "/debug/pprof/", "not-found", 404},
 		{"POST", "/report", "method-not-allowed", 405},
 		{"PUT", "/metrics", "method-not-allowed", 405},
 	} {

@@ -58,7 +58,7 @@ func (d *target) selection(t *testing.T) {
 	n.matched(t, rc)
 	eventually.True(t, "everything to be delivered", func() bool {
 		return !slices.ContainsFunc(n.report(t).Summaries, func(s outcome.Summary) bool {
-			return strings.HasPrefix(s.Route, n.namespace+"/") && s.Pending > 0
+			return strings.HasPrefix(s.Route, n.namespace+"/") && owed(s) > 0
 		})
 	})
 
@@ -101,7 +101,7 @@ func (d *target) holding(t *testing.T) {
 	n := d.tenant(t, held, hook("neighbour", rc.URL("/neighbour")))
 	id := n.post(t, "t", "{}")
 	rc.Wait(t, 1)
-	eventually.True(t, "the delivery to be owed", func() bool { return n.summary(t, "held").Pending == 1 })
+	eventually.True(t, "the delivery to be owed", func() bool { return owed(n.summary(t, "held")) == 1 })
 	if s := n.summary(t, "held"); s.Last != nil || s.LastError != "" {
 		t.Errorf("what is held was attempted: %+v", s)
 	}
@@ -122,7 +122,7 @@ func (d *target) lateBinding(t *testing.T) {
 	wrong.On("/", receiver.Status(404))
 	n := d.tenant(t, hook("moving", wrong.URL("/"), retry(2*time.Second)))
 	id := n.post(t, "t", "{}")
-	if s := n.attempted(t, "moving", 1); s.LastError != "404 Not Found" || s.Pending != 1 {
+	if s := n.attempted(t, "moving", 1); s.LastError != "404 Not Found" || owed(s) != 1 {
 		t.Errorf("the report says %+v", s)
 	}
 	n.route(t, hook("moving", right.URL("/"), retry(2*time.Second)))

@@ -18,8 +18,8 @@ import (
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
-// What callers show. A producer may post events to every namespace, and
-// nothing else; an operator may read the report, and nothing else.
+// What callers show. A producer may create whatever there is to create, in
+// every namespace, and an operator may read whatever there is to read.
 const (
 	ProducerToken = "producer-Tq7mX2vLc9RbWz4K"
 	OperatorToken = "operator-Hn5sJ8dFy3GpQe6U"
@@ -36,12 +36,16 @@ const (
 type Options struct {
 	Routes []route.Route // in force at the first start; see SetRoutes
 	Args   []string      // flags beside those that every test needs
+	Data   string        // folder of the store; empty = one of its own
 	// Guarded keeps the guard as it is in production: no loopback address is
 	// dialled, so no receiver of a test is.
 	Guarded bool
 	// Wrap, when set, is a shell command line that ends by running "$@": it
 	// limits the process.
 	Wrap string
+	// Launch, when set, starts the process instead of [exec.Cmd.Start], and its
+	// result waits for it instead of [exec.Cmd.Wait]: it follows what the process does.
+	Launch func(*exec.Cmd) (wait func(), err error)
 }
 
 // A Dispatcher can be killed and started again on the same data. Its methods
@@ -82,11 +86,19 @@ func New(tb testing.TB, o Options) *Dispatcher {
 	return d
 }
 
+// DataDir is the folder of its store.
+func (d *Dispatcher) DataDir() string {
+	if d.Data != "" {
+		return d.Data
+	}
+	return d.path("data")
+}
+
 func (d *Dispatcher) path(name string) string { return filepath.Join(d.dir, name) }
 
 func (d *Dispatcher) args() []string {
 	args := []string{
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", d.path("data"),
+		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", d.DataDir(),
 		"--routes-file", d.RoutesFile(), "--token-file", d.path("tokens.csv"),
 	}
 	if !d.Guarded {
@@ -108,7 +120,8 @@ func (d *Dispatcher) Start(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := d.cmd.Start(); err != nil {
+	wait, err := d.launch()
+	if err != nil {
 		tb.Fatal(err)
 	}
 	d.exited = make(chan struct{})
@@ -126,7 +139,7 @@ func (d *Dispatcher) Start(tb testing.TB) {
 				close(ready)
 			}
 		}
-		_ = d.cmd.Wait() // being killed is its fate
+		wait()
 	}()
 	select {
 	case <-ready:
@@ -136,6 +149,14 @@ func (d *Dispatcher) Start(tb testing.TB) {
 	case <-time.After(startPatience):
 		tb.Fatalf("the dispatcher is not ready after %s", startPatience)
 	}
+}
+
+func (d *Dispatcher) launch() (wait func(), err error) {
+	if d.Launch != nil {
+		return d.Launch(d.cmd)
+	}
+	cmd := d.cmd
+	return func() { _ = cmd.Wait() }, cmd.Start() // being killed is its fate
 }
 
 // Signal sends s, which must be one that ends the process, and returns when it has.

@@ -36,6 +36,7 @@ type Options struct {
 	IDsOnly  bool          // count the ids and keep no request, for load tests
 	Keep     int           // requests to keep, the first ones; 0 = 1000
 	TLS      bool          // speak HTTPS and HTTP/2 with a certificate under RootCAs
+	HTTP1    bool          // with TLS, speak no HTTP/2
 	Patience time.Duration // before a Wait fails its test; 0 = 30 s
 }
 
@@ -95,7 +96,7 @@ func New(tb testing.TB, o Options) *Receiver {
 	r.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug) // broken connections are the point of many tests
 	r.server.Config.ConnState = r.countConnection
 	if o.TLS {
-		r.server.EnableHTTP2 = true
+		r.server.EnableHTTP2 = !o.HTTP1
 		r.server.StartTLS()
 	} else {
 		r.server.Start()

@@ -17,6 +17,15 @@ func Body(body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { write(w, body) }
 }
 
+// Refuse replies with a status, a cookie and a body.
+func Refuse(status int, cookie, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", cookie)
+		w.WriteHeader(status)
+		write(w, body)
+	}
+}
+
 // RetryAfter replies with a status and asks for patience, in the words of RFC 9110.
 func RetryAfter(status int, value string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {

@@ -18,16 +18,21 @@ const (
 	// MaxPayload bounds one stored message, in bytes: a pack and its largest event.
 	MaxPayload = 8 << 20
 
+	// SyncInterval is how often the disk is told to keep what a store that does
+	// not sync each append has written.
+	SyncInterval = 10 * time.Second
+
 	startTimeout = 30 * time.Second // a store of many gigabytes is indexed at start
 )
 
 // A Server is a running nats-server.
 type Server struct{ ns *server.Server }
 
-// Start opens the store in dir, creating it when it is not there. Every append
-// is synced to disk before it is acknowledged: that is what lets a 202 mean
-// durable. How much is stored is the queue's to bound.
-func Start(dir string, log *slog.Logger) (*Server, error) {
+// Start opens the store in dir, creating it when it is not there. With sync
+// every append is on disk before it is acknowledged: that is what lets a 202
+// mean durable. Without, the disk has it within [SyncInterval], and a loss of
+// power loses what it has not. How much is stored is the queue's to bound.
+func Start(dir string, sync bool, log *slog.Logger) (*Server, error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName:         "postrider",
 		DontListen:         true,
@@ -36,7 +41,8 @@ func Start(dir string, log *slog.Logger) (*Server, error) {
 		StoreDir:           dir,
 		JetStreamMaxMemory: 64 << 20,
 		JetStreamMaxStore:  math.MaxInt64,
-		SyncAlways:         true,
+		SyncAlways:         sync,
+		SyncInterval:       SyncInterval,
 		MaxPayload:         MaxPayload,
 	})
 	if err != nil {

@@ -1,0 +1,4 @@
+package controllers
+
+// WebhookChanged is what makes the table be compiled again.
+var WebhookChanged = webhookChanged

@@ -1,0 +1,123 @@
+package deliver
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/dispatcher/egress"
+	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/sign"
+)
+
+// Bounds of what a Record keeps of an answer.
+const (
+	maxRecordedLines  = 32
+	maxRecordedHeader = 4 << 10 // bytes
+	maxRecordedBody   = 1 << 10 // bytes
+)
+
+const redacted = "[redacted]"
+
+// The methods below fill a Record while its attempt goes on. The nil Record
+// records nothing.
+
+func newRecord(a *attempt, start time.Time) *Record {
+	r := &Record{
+		Delivery: DeliveryID(a.seq, a.event.Key()), Route: a.entry.ID,
+		EventID: a.event.ID, EventType: a.event.Type, WebhookID: a.webhookID(),
+		Attempt: a.attempts + 1, Test: a.test, Started: start.UTC(), Skipped: a.skipped,
+	}
+	if a.plan != nil {
+		r.Request.Host = a.plan.host
+	}
+	return r
+}
+
+// timed has what is sent under ctx timed.
+func (r *Record) timed(ctx context.Context) context.Context {
+	if r == nil {
+		return ctx
+	}
+	return egress.WithTimings(ctx, &r.Timings)
+}
+
+// sent records a request. Only what Postrider itself puts into the header is
+// kept; the signature would let who reads the log replay the delivery.
+func (r *Record) sent(p *plan, post *egress.Post) {
+	if r == nil {
+		return
+	}
+	r.Request.Bytes = len(post.Body)
+	r.Request.Header = make(http.Header, len(p.given)+len(post.Fields)+1)
+	for _, name := range p.given {
+		r.Request.Header[name] = []string{redacted}
+	}
+	if p.agent != "" {
+		r.Request.Header["User-Agent"] = []string{p.agent}
+	}
+	for _, f := range post.Fields {
+		if f.Name == sign.HeaderSignature {
+			f.Value = redacted
+		}
+		r.Request.Header[f.Name] = []string{f.Value}
+	}
+}
+
+// answered records what came back, if anything did.
+func (r *Record) answered(resp *egress.Response, keepBody bool) {
+	if r == nil || resp.Status == 0 {
+		return
+	}
+	r.Response = &ResponseRecord{Status: resp.Status, Header: recordHeader(resp.Header), Bytes: len(resp.Body)}
+	if keepBody {
+		r.Response.Body = strings.ToValidUTF8(string(resp.Body[:min(len(resp.Body), maxRecordedBody)]), "\uFFFD")
+	}
+}
+
+// recordHeader keeps the first lines of h, by name, within bounds, without what
+// lets somebody in.
+func recordHeader(h http.Header) http.Header {
+	kept := http.Header{}
+	lines, bytes := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		for _, v := range h[name] {
+			switch {
+			case confidential(name):
+				v = redacted
+			case name == "Location": // a query may let somebody in
+				v, _, _ = strings.Cut(v, "?")
+			}
+			lines++
+			bytes += len(name) + len(v)
+			if lines > maxRecordedLines || bytes > maxRecordedHeader {
+				return kept
+			}
+			kept[name] = append(kept[name], strings.ToValidUTF8(v, "\uFFFD"))
+		}
+	}
+	return kept
+}
+
+// confidential reports whether a header of an answer may carry a credential.
+func confidential(name string) bool {
+	name = strings.ToLower(name)
+	for _, part := range [...]string{"cookie", "auth", "token", "secret", "key", "session", "signature", "password", "credential"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// end records how it ended.
+func (r *Record) end(o outcome.Outcome) {
+	if r == nil {
+		return
+	}
+	r.Reason, r.Detail = o.Reason, o.Detail
+	r.Timings.Total = max(r.Timings.Total, o.Took)
+}

@@ -1,0 +1,231 @@
+package deliver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/outcome"
+)
+
+const (
+	// maxFetches bounds how many queues of the store are read at once.
+	maxFetches = 64
+	// fetchPause is how long a lane leaves its queue alone after an error.
+	fetchPause = time.Second
+	// countEvery is how often the lanes ask the store how much waits there:
+	// other dispatchers, and redrives, put deliveries there too.
+	countEvery = 10 * time.Second
+	// closedMaxAge is when a delivery dies whose route, being incomplete, has
+	// no maximum age of its own.
+	closedMaxAge = 72 * time.Hour
+)
+
+// fetches takes deliveries out of the queues in the store, for as many lanes at
+// once as it may, in the order in which they asked.
+type fetches struct {
+	fetch func(*lane)
+
+	mu      sync.Mutex
+	running int
+	waiting []*lane
+	ended   bool
+	wg      sync.WaitGroup
+}
+
+// ask has fetch called for ln.
+func (f *fetches) ask(ln *lane) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.ended:
+	case f.running == maxFetches:
+		f.waiting = append(f.waiting, ln)
+	default:
+		f.running++
+		f.wg.Go(func() { f.run(ln) })
+	}
+}
+
+func (f *fetches) run(ln *lane) {
+	for ; ln != nil; ln = f.next() {
+		f.fetch(ln)
+	}
+}
+
+func (f *fetches) next() *lane {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.waiting) == 0 || f.ended {
+		f.running--
+		return nil
+	}
+	ln := f.waiting[0]
+	f.waiting[0] = nil
+	f.waiting = f.waiting[1:]
+	return ln
+}
+
+// end begins no more fetches, and returns when those that run have ended.
+func (f *fetches) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+// A spell of errors is logged once, when it begins, and once when it ends.
+type spell struct {
+	mu  sync.Mutex
+	bad bool
+}
+
+func (s *spell) note(log *slog.Logger, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil && !s.bad:
+		log.Warn("the queues of the store cannot be read, trying again", "err", err)
+	case err == nil && s.bad:
+		log.Info("the queues of the store can be read again")
+	}
+	s.bad = err != nil
+}
+
+// fetch goes to the queue of ln in the store: for the next few deliveries to
+// attempt, or to give up those for which there will be no attempt.
+func (l *Lanes) fetch(ln *lane) {
+	var h haul
+	switch ln.wants() {
+	case toAttempt:
+		h = l.dequeueYoung(ln)
+	case toExpire:
+		h = l.expire(ln)
+	case toBury:
+		h = l.buryAll(ln)
+	}
+	l.carryOut(ln, ln.fetched(time.Now(), h))
+}
+
+func (l *Lanes) dequeueYoung(ln *lane) haul {
+	ds, err := l.dequeue(ln)
+	h := haul{taken: len(ds), exhausted: len(ds) == 0, err: err}
+	maxAge, _ := ln.sentence()
+	for _, d := range ds {
+		if time.Since(d.event.Accepted) > maxAge {
+			l.bury(ln, d, outcome.Outcome{Reason: outcome.Expired})
+		} else {
+			h.attempt = append(h.attempt, d)
+		}
+	}
+	return h
+}
+
+func (l *Lanes) buryAll(ln *lane) haul {
+	ds, err := l.dequeue(ln)
+	for _, d := range ds {
+		l.bury(ln, d, outcome.Outcome{Reason: outcome.RouteGone})
+	}
+	return haul{taken: len(ds), exhausted: len(ds) == 0, err: err}
+}
+
+func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
+	kept, claims, err := l.opts.Backlog.Dequeue(l.stop, ln.id)
+	if l.stop.Err() == nil {
+		l.spell.note(l.opts.Logger, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ds := make([]delivery, len(kept))
+	for i, d := range kept {
+		ds[i] = delivery{parcel: newParcel(d.Event), attempts: d.Attempts, seq: d.Seq, claim: claims[i]}
+	}
+	l.opts.Recorder.Stored(ln.id, -len(ds))
+	l.opts.Recorder.Pending(ln.id, len(ds))
+	return ds, nil
+}
+
+// expire gives up what has waited for too long in the queue of a lane that may
+// not attempt it. Behind the first that is young enough all others are.
+func (l *Lanes) expire(ln *lane) haul {
+	maxAge, why := ln.sentence()
+	oldest, err := l.opts.Backlog.Oldest(l.stop, ln.id)
+	if l.stop.Err() == nil {
+		l.spell.note(l.opts.Logger, err)
+	}
+	if err != nil || oldest.IsZero() || time.Since(oldest) <= maxAge {
+		return haul{err: err}
+	}
+	ds, err := l.dequeue(ln)
+	for _, d := range ds {
+		if time.Since(d.event.Accepted) > maxAge {
+			l.bury(ln, d, why)
+		} else {
+			l.enqueue(ln, d)
+		}
+	}
+	return haul{taken: len(ds), overdue: true, err: err}
+}
+
+// recount takes over from the store how many deliveries wait there.
+func (l *Lanes) recount(ctx context.Context) {
+	counts, err := l.opts.Backlog.Waiting(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	l.spell.note(l.opts.Logger, err)
+	if err != nil {
+		return
+	}
+	now := time.Now()
+	for id, n := range counts {
+		ln := l.lane(id)
+		l.carryOut(ln, ln.correct(n, now))
+	}
+	for _, ln := range l.all() {
+		if counts[ln.id] == 0 {
+			l.carryOut(ln, ln.correct(0, now))
+		}
+	}
+}
+
+// Enqueue puts deliveries at the end of the queues of their routes: they are on
+// disk when it returns nil. What it is given was accepted at another time, and
+// begins anew: its age counts from now.
+func (l *Lanes) Enqueue(ctx context.Context, ds ...Deferral) error {
+	now := time.Now()
+	anew := make([]Deferral, len(ds))
+	renewed := map[*event.Event]*event.Event{}
+	counts := map[string]int{}
+	for i, d := range ds {
+		if renewed[d.Event] == nil {
+			renewed[d.Event] = renew(d.Event, now)
+		}
+		d.Event = renewed[d.Event]
+		anew[i] = d
+		counts[d.Route]++
+	}
+	if err := l.opts.Backlog.Enqueue(ctx, anew...); err != nil {
+		return err
+	}
+	for id, n := range counts {
+		l.opts.Recorder.Stored(id, n)
+		ln := l.lane(id)
+		l.carryOut(ln, ln.stored(n, now))
+	}
+	return nil
+}
+
+// renew is e as if it were accepted now. What receivers see stays as it was:
+// an event without a time of its own is sent with that of its acceptance.
+func renew(e *event.Event, now time.Time) *event.Event {
+	anew := *e
+	if anew.Time.IsZero() {
+		anew.Time = e.Accepted
+	}
+	anew.Accepted = now
+	return &anew
+}

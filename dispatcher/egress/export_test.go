@@ -1,0 +1,39 @@
+package egress
+
+import (
+	"net/url"
+	"time"
+)
+
+// TakeForHTTP1 opens the short road to an https host that has not been asked.
+func (c *Client) TakeForHTTP1(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return err
+	}
+	to, _ := originOf(u)
+	c.http1.add(to.address)
+	return nil
+}
+
+// HasShortRoad reports whether the next attempt to the host takes it.
+func (c *Client) HasShortRoad(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	_, ok := c.shortTo(originOf(u))
+	return ok
+}
+
+// Idle is the number of pooled connections of the short road.
+func (c *Client) Idle() int {
+	c.idle.mu.Lock()
+	defer c.idle.mu.Unlock()
+	return c.idle.all.Len()
+}
+
+// BoundIdle sets the bounds of the pool of the short road.
+func (c *Client) BoundIdle(most, mostEach int, timeout time.Duration) {
+	c.idle = newPool(most, mostEach, timeout)
+}

@@ -1,0 +1,4 @@
+package fanout
+
+// MaxRemainderBytes is exported for the tests.
+const MaxRemainderBytes = maxRemainderBytes

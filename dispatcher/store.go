@@ -1,0 +1,125 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+
+	"github.com/postrider/postrider/dispatcher/queue"
+	"github.com/postrider/postrider/dispatcher/queue/embedded"
+)
+
+// Store says where events and deliveries are kept, and how much of them. Zero
+// values of its optional members take the defaults of [queue.Options].
+type Store struct {
+	DataDir  string        // of the embedded store, and of the table that is remembered; created when absent
+	MaxBytes int64         // room for what is stored
+	MinFree  uint64        // bytes that must be left on the disk of the embedded store
+	NATS     queue.Servers // a cluster instead of the embedded store, if it has URLs
+	Replicas int           // of each stream of the cluster
+	SyncLazy bool          // the embedded store answers before its disk has
+
+	NamespaceShare float64       // of MaxBytes, for what one namespace is owed; optional
+	Retention      time.Duration // of settled events, to be sent again; optional
+	RetentionBytes int64         // of them; optional
+	DeadLetterAge  time.Duration // optional
+	AttemptAge     time.Duration // of the attempt log; optional
+}
+
+// shared reports whether other dispatchers may use the same store.
+func (s *Store) shared() bool { return len(s.NATS.URLs) > 0 }
+
+// openStore opens the queue, and the server that it is on unless that is a cluster.
+func (d *dispatcher) openStore(ctx context.Context) error {
+	o := queue.Options{
+		MaxBytes: d.Store.MaxBytes, NamespaceShare: d.Store.NamespaceShare,
+		Retention: d.Store.Retention, RetentionBytes: d.Store.RetentionBytes,
+		DeadLetterAge: d.Store.DeadLetterAge, AttemptAge: d.Store.AttemptAge,
+		Log: d.Log,
+	}
+	if d.Store.shared() {
+		return d.openCluster(ctx, o)
+	}
+	return d.openEmbedded(ctx, o)
+}
+
+// clusterPatience is how long a start waits for a cluster that is between two leaders.
+const clusterPatience = time.Minute
+
+func (d *dispatcher) openCluster(ctx context.Context, o queue.Options) error {
+	o.Replicas = d.Store.Replicas
+	for deadline := time.Now().Add(clusterPatience); ; {
+		nc, err := queue.Connect(d.Store.NATS)
+		if err != nil {
+			return err
+		}
+		if d.queue, err = queue.Open(ctx, nc, o); err == nil || !queue.Passing(err) || time.Now().After(deadline) {
+			return err
+		}
+		d.Log.Info("the NATS cluster is not ready yet, trying again", "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *dispatcher) openEmbedded(ctx context.Context, o queue.Options) error {
+	var err error
+	if d.server, err = embedded.Start(d.Store.DataDir, !d.Store.SyncLazy, d.Log); err != nil {
+		return err
+	}
+	nc, err := d.server.Connect()
+	if err != nil {
+		return err
+	}
+	o.Exclusive, o.Alive = true, d.server.Healthy
+	o.MinFree, o.Free = d.Store.MinFree, func() (uint64, error) { return embedded.Free(d.Store.DataDir) }
+	d.queue, err = queue.Open(ctx, nc, o)
+	return err
+}
+
+// recountEvery is how often the counts of what is stored are put right: letters
+// expire, and other dispatchers are at work.
+const recountEvery = 30 * time.Second
+
+// recount takes over what the store keeps for each route.
+func (d *dispatcher) recount(ctx context.Context) error {
+	stored, dead, err := d.queue.Counts(ctx)
+	if err == nil {
+		d.recorder.Recount(stored, dead)
+	}
+	return err
+}
+
+// firstCount recounts, also while a cluster is between two leaders.
+func (d *dispatcher) firstCount(ctx context.Context) error {
+	for {
+		err := d.recount(ctx)
+		if err == nil || !queue.Passing(err) {
+			return err
+		}
+		d.Log.Info("what is stored cannot be counted yet, trying again", "err", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// keepCounting recounts from time to time until ctx is done.
+func (d *dispatcher) keepCounting(ctx context.Context) {
+	ticker := time.NewTicker(recountEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := d.recount(ctx); err != nil && ctx.Err() == nil {
+				d.Log.Warn("what is stored could not be counted, trying again", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
