@@ -27,9 +27,10 @@ func TestAStreamOfThreeReplicasSurvivesTheDeathOfANode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3}); err != nil {
-				t.Fatal(err)
-			}
+			answered(t, "a stream", func(ctx context.Context) error {
+				_, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+				return err
+			})
 			publish(t, js, 10)
 
 			dead := c.Leader(t, "S")
@@ -43,10 +44,11 @@ func TestAStreamOfThreeReplicasSurvivesTheDeathOfANode(t *testing.T) {
 			c.WaitHealthy(t)
 			c.Stop(t, (dead+1)%3) // so that the node that came back is needed
 			publish(t, js, 10)
-			s, err := js.Stream(t.Context(), "S")
-			if err != nil {
-				t.Fatal(err)
-			}
+			var s jetstream.Stream
+			answered(t, "the state of the stream", func(ctx context.Context) (err error) {
+				s, err = js.Stream(ctx, "S")
+				return err
+			})
 			if got := s.CachedInfo().State.Msgs; got != 30 {
 				t.Errorf("the stream holds %d messages, want 30", got)
 			}
@@ -54,17 +56,25 @@ func TestAStreamOfThreeReplicasSurvivesTheDeathOfANode(t *testing.T) {
 	}
 }
 
-// publish stores n messages. While a leader is elected nobody answers: what is
-// sent again has the same id, so it is not stored twice.
+// publish stores n messages. What is sent again has the same id, so it is not stored twice.
 func publish(t *testing.T, js jetstream.JetStream, n int) {
 	t.Helper()
 	for range n {
 		id := fmt.Sprint(time.Now().UnixNano())
-		eventually.True(t, "an acknowledgement", func() bool {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
+		answered(t, "an acknowledgement", func(ctx context.Context) error {
 			_, err := js.Publish(ctx, "s", []byte("x"), jetstream.WithMsgID(id))
-			return err == nil
+			return err
 		})
 	}
+}
+
+// answered asks until an answer comes. While a leader is elected nobody
+// answers, and while nodes settle their routes an answer can be lost.
+func answered(t *testing.T, what string, ask func(context.Context) error) {
+	t.Helper()
+	eventually.True(t, what, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return ask(ctx) == nil
+	})
 }
