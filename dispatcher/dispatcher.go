@@ -230,7 +230,8 @@ func (d *dispatcher) feed(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	if err := d.firstCount(ctx); err != nil {
+	counting := func() error { return d.recount(ctx) }
+	if err := d.whilePassing(ctx, "counting what is stored", counting); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -42,20 +42,26 @@ func (d *dispatcher) openStore(ctx context.Context) error {
 	return d.openEmbedded(ctx, o)
 }
 
-// clusterPatience is how long a start waits for a cluster that is between two leaders.
-const clusterPatience = time.Minute
-
 func (d *dispatcher) openCluster(ctx context.Context, o queue.Options) error {
 	o.Replicas = d.Store.Replicas
-	for deadline := time.Now().Add(clusterPatience); ; {
+	return d.whilePassing(ctx, "opening the store", func() error {
 		nc, err := queue.Connect(d.Store.NATS)
 		if err != nil {
 			return err
 		}
-		if d.queue, err = queue.Open(ctx, nc, o); err == nil || !queue.Passing(err) || time.Now().After(deadline) {
+		d.queue, err = queue.Open(ctx, nc, o)
+		return err
+	})
+}
+
+// whilePassing tries what it does again for as long as a cluster is between two leaders.
+func (d *dispatcher) whilePassing(ctx context.Context, what string, try func() error) error {
+	for {
+		err := try()
+		if err == nil || !queue.Passing(err) {
 			return err
 		}
-		d.Log.Info("the NATS cluster is not ready yet, trying again", "err", err)
+		d.Log.Info("the store is not ready yet, trying again", "what", what, "err", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -90,22 +96,6 @@ func (d *dispatcher) recount(ctx context.Context) error {
 		d.recorder.Recount(stored, dead)
 	}
 	return err
-}
-
-// firstCount recounts, also while a cluster is between two leaders.
-func (d *dispatcher) firstCount(ctx context.Context) error {
-	for {
-		err := d.recount(ctx)
-		if err == nil || !queue.Passing(err) {
-			return err
-		}
-		d.Log.Info("what is stored cannot be counted yet, trying again", "err", err)
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // keepCounting recounts from time to time until ctx is done.

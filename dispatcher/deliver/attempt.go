@@ -32,8 +32,7 @@ type attempt struct {
 
 // attempt makes a, and sees to what follows.
 func (l *Lanes) attempt(ln *lane, a *attempt) {
-	// Shutdown must not abort a request the receiver may already be acting on.
-	o, end, rec := l.try(context.WithoutCancel(l.stop), a)
+	o, end, rec := l.try(l.undisturbed, a)
 	a.attempts++
 	if a.host != nil {
 		a.host.leave(end)
@@ -99,7 +98,7 @@ func (l *Lanes) send(ctx context.Context, a *attempt, now time.Time, rec *Record
 		post.Fields = append(post.Fields, egress.Field{Name: sign.HeaderSignature, Value: signature})
 	}
 	ctx = rec.timed(ctx)
-	if l.opts.Tracer != nil || len(a.event.Extensions) > 0 {
+	if l.opts.Tracer.Concerns(a.event) {
 		var end func(outcome.Outcome)
 		ctx, end = l.trace(ctx, a, &post)
 		defer func() { end(o) }()

@@ -47,7 +47,7 @@ func TestReceiversThatNeverAnswerDoNotDelayAnotherNamespace(t *testing.T) {
 		if underWay > 4096/2+164+1 {
 			t.Errorf("%d attempts were under way at once, one namespace may have half", underWay)
 		}
-		time.Sleep(4 * time.Second) //nolint:forbidigo // of the bubble: nobody waits
+		pass(4 * time.Second)
 		if got := r.countReleased(); got < n-200 {
 			t.Errorf("only %d of %d packs are released, the others wait for receivers that never answer", got, n)
 		}
@@ -144,12 +144,12 @@ func TestAReceiverThatHangsFillsOnlyItsOwnLane(t *testing.T) {
 		if got := rc.count("healthy"); got != n {
 			t.Fatalf("the healthy receiver has %d of %d", got, n)
 		}
-		time.Sleep(3 * time.Second) //nolint:forbidigo // of the bubble
+		pass(3 * time.Second)
 		if got := r.countReleased(); got != n-slow.Concurrency {
 			t.Errorf("%d packs are released, want all but the %d under way", got, slow.Concurrency)
 		}
 		rc.on("hangs", status(http.StatusOK))
-		time.Sleep(2 * time.Minute) //nolint:forbidigo // of the bubble
+		pass(2 * time.Minute)
 		if got := len(r.backlog.waiting("cms/slow")); got != 0 || r.countReleased() != n {
 			t.Errorf("%d wait in the store, %d of %d packs are released", got, r.countReleased(), n)
 		}
@@ -189,7 +189,7 @@ func TestNothingIsSpilledWhenEverybodyIsBusy(t *testing.T) {
 			}
 			r.post(fmt.Sprint(i))
 		}
-		time.Sleep(5 * time.Second) //nolint:forbidigo // of the bubble
+		pass(5 * time.Second)
 		if r.backlog.written() != 0 {
 			t.Errorf("%d packs were written to the store", r.backlog.written())
 		}
@@ -209,7 +209,7 @@ func TestALaneThatIsBusierThanTheOthersGoesToTheStoreAndLosesNothing(t *testing.
 		for i := range n {
 			r.post(fmt.Sprint(i))
 		}
-		time.Sleep(2 * time.Minute) //nolint:forbidigo // of the bubble
+		pass(2 * time.Minute)
 		if got := rc.count("hot"); got != n {
 			t.Errorf("%d of %d were attempted", got, n)
 		}
@@ -235,7 +235,7 @@ func TestASlowLaneKeepsWorkingAtThePaceOfItsReceiver(t *testing.T) {
 			r.post(fmt.Sprint(i))
 		}
 		// 500 at 5 per 2 s are 200 s.
-		time.Sleep(230 * time.Second) //nolint:forbidigo // of the bubble
+		pass(230 * time.Second)
 		if got := r.countReleased(); got != n || rc.count("slow") != n {
 			t.Errorf("%d of %d are released after %d attempts", got, n, rc.count("slow"))
 		}

@@ -64,6 +64,9 @@ type Lanes struct {
 	halted  atomic.Bool
 	stop    context.Context    // done when no attempt may begin any more
 	halt    context.CancelFunc // ends stop
+	// undisturbed is for attempts: a stop must not abort a request that the
+	// receiver may already be acting on.
+	undisturbed context.Context
 }
 
 // NewLanes makes Lanes; [Lanes.Run] makes them work.
@@ -75,6 +78,7 @@ func NewLanes(opts Options) *Lanes {
 	l.bulk = newKeeper(opts.Backlog, opts.Logger, gather, l.settleKept)
 	l.fetches.fetch = l.fetch
 	l.stop, l.halt = context.WithCancel(context.Background())
+	l.undisturbed = context.WithoutCancel(l.stop)
 	opts.Metrics.watch(l)
 	return l
 }

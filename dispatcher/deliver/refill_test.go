@@ -59,12 +59,12 @@ func TestACountWhileAPackIsWorkedOffHoldsUpNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
 		var first, last time.Time
-		rc.on("a", func(*http.Request) egress.Response {
+		slowly := after(100 * time.Millisecond)
+		rc.on("a", func(req *http.Request) egress.Response {
 			if last = time.Now(); first.IsZero() {
 				first = last
 			}
-			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // of the bubble
-			return egress.Response{Status: http.StatusOK}
+			return slowly(req)
 		})
 		rt := aRoute("a", "http://a/")
 		rt.Concurrency = 1

@@ -263,6 +263,6 @@ func (ds *drains) takeIdle(now time.Time) map[string]*drain {
 // else it expires.
 func (q *Queue) unmakeDrain(route string) {
 	if !q.opts.Exclusive {
-		_ = q.nc.Publish("$JS.API.CONSUMER.DELETE."+streamWaiting+"."+consumerOfDrain(route), nil)
+		_ = q.nc.Publish(api+"CONSUMER.DELETE."+streamWaiting+"."+consumerOfDrain(route), nil)
 	}
 }

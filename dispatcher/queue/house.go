@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -184,30 +183,21 @@ func (q *Queue) used(ctx context.Context) (int64, error) {
 
 // sequenceAt is the first event stored at that time or later, 0 when there is none.
 func (q *Queue) sequenceAt(ctx context.Context, t time.Time) (uint64, error) {
-	msg, err := q.request(ctx, "$JS.API.STREAM.MSG.GET."+streamEvents, fmt.Appendf(nil, `{"start_time":%q}`, t.UTC().Format(time.RFC3339Nano)))
-	if err != nil {
-		return 0, fmt.Errorf("looking up a time in the store: %w", err)
-	}
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
 	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
 		Message struct {
 			Sequence uint64 `json:"seq"`
 		} `json:"message"`
 	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
+	err := ask(ctx, q.nc, &nats.Msg{
+		Subject: api + "STREAM.MSG.GET." + streamEvents, Data: fmt.Appendf(nil, `{"start_time":%q}`, t.UTC().Format(time.RFC3339Nano)),
+	}, &answer)
+	switch {
+	case hasCode(err, codeNoMessage):
+		return 0, nil
+	case err != nil:
 		return 0, fmt.Errorf("looking up a time in the store: %w", err)
 	}
-	if answer.Error != nil {
-		if hasCode(answer.Error, codeNoMessage) {
-			return 0, nil
-		}
-		return 0, fmt.Errorf("looking up a time in the store: %w", answer.Error)
-	}
 	return answer.Message.Sequence, nil
-}
-
-func (q *Queue) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	return q.nc.RequestWithContext(ctx, subject, body)
 }

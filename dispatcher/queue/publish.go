@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -138,21 +137,13 @@ func (q *Queue) tryBatch(ctx context.Context, msgs []*nats.Msg) ([]uint64, error
 			return nil, err
 		}
 	}
-	answer, err := q.nc.RequestMsgWithContext(ctx, last)
-	if err != nil {
-		return nil, err
-	}
 	var ack struct {
-		Sequence uint64              `json:"seq"`
-		Count    int                 `json:"count"`
-		Error    *jetstream.APIError `json:"error"`
+		Sequence uint64 `json:"seq"`
+		Count    int    `json:"count"`
 	}
-	if err := json.Unmarshal(answer.Data, &ack); err != nil {
-		return nil, fmt.Errorf("reading the answer of the store: %w", err)
-	}
-	switch {
-	case ack.Error != nil:
-		return nil, ack.Error
+	switch err := ask(ctx, q.nc, last, &ack); {
+	case err != nil:
+		return nil, err
 	case ack.Count != len(msgs):
 		return nil, fmt.Errorf("%d of %d messages were stored", ack.Count, len(msgs))
 	}

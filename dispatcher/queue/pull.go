@@ -29,7 +29,7 @@ func (r pullRequest) encode() []byte {
 }
 
 func subjectOfPull(stream, consumer string) string {
-	return "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer
+	return api + "CONSUMER.MSG.NEXT." + stream + "." + consumer
 }
 
 // What a message without data may say instead.

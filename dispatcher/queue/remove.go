@@ -2,11 +2,12 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -104,18 +105,11 @@ const (
 func (q *Queue) deleteMessage(stream string, seq uint64) error {
 	ctx, cancel := context.WithTimeout(q.works, publishTimeout)
 	defer cancel()
-	msg, err := q.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+stream, fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq))
-	if err != nil {
-		return err
+	err := ask(ctx, q.nc, &nats.Msg{
+		Subject: api + "STREAM.MSG.DELETE." + stream, Data: fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq),
+	}, &struct{}{})
+	if refusal, ok := errors.AsType[*jetstream.APIError](err); ok && refusal.Description == textNoMessage || hasCode(err, codeNoMessage, codeNoSequence) {
+		return nil
 	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return fmt.Errorf("reading the answer of the store: %w", err)
-	}
-	if e := answer.Error; e != nil && e.Description != textNoMessage && !hasCode(e, codeNoMessage, codeNoSequence) {
-		return e
-	}
-	return nil
+	return err
 }

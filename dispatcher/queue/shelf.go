@@ -81,7 +81,7 @@ func (s shelf) ask(ctx context.Context, r request) ([]item, error) {
 		return nil, err
 	}
 	defer func() { _ = sub.Unsubscribe() }() // fails only where the connection is gone
-	if err := nc.PublishRequest(jetstream.DefaultAPIPrefix+"DIRECT.GET."+s.stream, inbox, body); err != nil {
+	if err := nc.PublishRequest(api+"DIRECT.GET."+s.stream, inbox, body); err != nil {
 		return nil, err
 	}
 	var items []item
@@ -176,21 +176,11 @@ func (s shelf) purge(ctx context.Context, last uint64) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	msg, err := s.js.Conn().RequestWithContext(ctx, jetstream.DefaultAPIPrefix+"STREAM.PURGE."+s.stream, body)
-	if err != nil {
-		return 0, err
-	}
 	var answer struct {
-		Error  *jetstream.APIError `json:"error"`
-		Purged int                 `json:"purged"`
+		Purged int `json:"purged"`
 	}
-	if err := json.Unmarshal(msg.Data, &answer); err != nil {
-		return 0, err
-	}
-	if answer.Error != nil {
-		return 0, answer.Error
-	}
-	return answer.Purged, nil
+	err = ask(ctx, s.js.Conn(), &nats.Msg{Subject: api + "STREAM.PURGE." + s.stream, Data: body}, &answer)
+	return answer.Purged, err
 }
 
 // each visits what there is from r on, before the sequence end, oldest first,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,31 +39,6 @@ const (
 	// longer than a publish is tried; minDedupWindow is the least that it allows.
 	dedupWindow, minDedupWindow = 2 * time.Minute, 100 * time.Millisecond
 )
-
-// A route is "namespace/name" and, in a subject, "namespace.name": a namespace
-// has no dot, so what follows the first one is the name.
-
-func subjectOfRoute(route string) string { return strings.Replace(route, "/", ".", 1) }
-
-func routeOfSubject(tokens string) string { return strings.Replace(tokens, ".", "/", 1) }
-
-func subjectOfPack(route string, count int) string {
-	return subjectWaiting + subjectOfRoute(route) + "." + strconv.Itoa(count)
-}
-
-// subjectsOfWaiting is the filter for every pack of a route.
-func subjectsOfWaiting(route string) string { return subjectWaiting + subjectOfRoute(route) + ".*" }
-
-// packOfSubject takes a subject of [subjectOfPack] apart.
-func packOfSubject(subject string) (route string, count int, ok bool) {
-	tokens, ok := strings.CutPrefix(subject, subjectWaiting)
-	dot := strings.LastIndexByte(tokens, '.')
-	if !ok || dot < 0 {
-		return "", 0, false
-	}
-	count, err := strconv.Atoi(tokens[dot+1:])
-	return routeOfSubject(tokens[:dot]), count, err == nil && count > 0
-}
 
 func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	// Settled events stay for a while behind the consumer (see trim): the

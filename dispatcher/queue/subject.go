@@ -2,11 +2,12 @@ package queue
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// The subject of what belongs to a route ends with the route,
-// "namespace.name": a namespace has no dot, so what follows the first one is
+// What belongs to a route has a subject that holds the route as
+// "namespace.name". A namespace has no dot, so what follows the first one is
 // the name.
 
 // subjectOf refuses what is no route. Whoever asks for one may have made it up:
@@ -21,7 +22,14 @@ func subjectOf(prefix, route string) (string, error) {
 			return "", errNoRoute(route)
 		}
 	}
-	return prefix + namespace + "." + name, nil
+	return subjectOfKnown(prefix, route), nil
+}
+
+// subjectOfKnown is for routes of the table, which are routes for sure.
+func subjectOfKnown(prefix, route string) string { return prefix + strings.Replace(route, "/", ".", 1) }
+
+func routeOf(prefix, subject string) string {
+	return strings.Replace(strings.TrimPrefix(subject, prefix), ".", "/", 1)
 }
 
 // isToken reports whether s may stand between two dots of a subject. Kubernetes
@@ -39,6 +47,23 @@ func errNoRoute(route string) error {
 	return fmt.Errorf("%q is no route: a route is namespace/name, each as Kubernetes names things", route)
 }
 
-func routeOf(prefix, subject string) string {
-	return strings.Replace(strings.TrimPrefix(subject, prefix), ".", "/", 1)
+// The subject of a pack in a route's queue ends with how many deliveries it
+// holds, so that counting them takes no reading.
+
+func subjectOfPack(route string, count int) string {
+	return subjectOfKnown(subjectWaiting, route) + "." + strconv.Itoa(count)
+}
+
+// subjectsOfWaiting is the filter for every pack of a route.
+func subjectsOfWaiting(route string) string { return subjectOfKnown(subjectWaiting, route) + ".*" }
+
+// packOfSubject takes a subject of [subjectOfPack] apart.
+func packOfSubject(subject string) (route string, count int, ok bool) {
+	tokens, ok := strings.CutPrefix(subject, subjectWaiting)
+	dot := strings.LastIndexByte(tokens, '.')
+	if !ok || dot < 0 {
+		return "", 0, false
+	}
+	count, err := strconv.Atoi(tokens[dot+1:])
+	return routeOf("", tokens[:dot]), count, err == nil && count > 0
 }

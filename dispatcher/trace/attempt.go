@@ -27,13 +27,16 @@ type Delivery struct {
 	Attempt int    // 1 for the first
 }
 
+// Concerns reports whether [Tracer.Attempt] has anything to do for e.
+func (t *Tracer) Concerns(e *event.Event) bool { return t != nil || e.Extensions[parent] != "" }
+
 // Attempt begins an attempt: header gets the trace context that the receiver is
 // to know, which is that of the event or, with tracing on, that of a span
 // "attempt" below it. The attempt is made with the context that it returns, and
 // end is called with how it ended.
 func (t *Tracer) Attempt(ctx context.Context, d Delivery, header http.Header) (_ context.Context, end func(outcome.Outcome)) {
 	if t == nil {
-		if d.Event.Extensions[parent] != "" {
+		if t.Concerns(d.Event) {
 			w3c.Inject(fromEvent(ctx, d.Event), propagation.HeaderCarrier(header))
 		}
 		return ctx, ignore
