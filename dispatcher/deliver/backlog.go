@@ -6,6 +6,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/route"
 )
 
 // A Backlog keeps what cannot be delivered now. Defer, Enqueue and Bury return
@@ -15,20 +16,23 @@ type Backlog interface {
 	// Defer keeps deliveries until they are due. They come back no earlier,
 	// and little later: a 25th of the delay, or half a second.
 	Defer(ctx context.Context, ds ...Deferral) error
-	// Enqueue puts deliveries at the end of the durable queues of their
-	// routes, one queue per route. Their Due means nothing.
+	// Enqueue puts deliveries at the end of their durable queues, in the order
+	// given. Their Due means nothing.
 	Enqueue(ctx context.Context, ds ...Deferral) error
 	// Dequeue takes the next few deliveries, at most [MaxDequeue], from the
-	// front of the queue of a route: none when it is empty. They stay in the
-	// store until their claims, one for each of them, are settled; nobody else
-	// gets them meanwhile.
-	Dequeue(ctx context.Context, route string) ([]Deferral, []*event.Claim, error)
-	// Waiting counts the deliveries in the queues, by route, without those
-	// that were dequeued here; routes where none is left are absent.
-	Waiting(ctx context.Context) (map[string]int, error)
-	// Oldest is when the front of the queue of a route was enqueued, the zero
-	// time when the queue is empty.
-	Oldest(ctx context.Context, route string) (time.Time, error)
+	// front of a queue, and from that of a key one at a time: none when it is
+	// empty. They stay in the store until their claims, one for each of them,
+	// are settled; nobody else gets them meanwhile.
+	Dequeue(ctx context.Context, from QueueID) ([]Deferral, []*event.Claim, error)
+	// Waiting counts the deliveries in the queues, without those that were
+	// dequeued here; queues where none is left are absent.
+	Waiting(ctx context.Context) (map[QueueID]int, error)
+	// Deferred counts the deliveries that Defer keeps, by the queue that they
+	// would be in, without those that came back and are not settled.
+	Deferred(ctx context.Context) (map[QueueID]int, error)
+	// Oldest is when the oldest delivery in any queue of a route was enqueued,
+	// and in which; the zero time when they are empty.
+	Oldest(ctx context.Context, route string) (QueueID, time.Time, error)
 	// Bury keeps deliveries that were given up.
 	Bury(ctx context.Context, ds ...DeadLetter) error
 }
@@ -40,16 +44,28 @@ const (
 	MaxDequeueBytes = 256 << 10
 )
 
+// A QueueID names a durable queue: each key of a route has one, and what has no
+// key another.
+type QueueID struct {
+	Route string // "namespace/name"
+	Key   route.Key
+}
+
 // A Deferral is a delivery to attempt later. It names its route, so that the
 // attempt uses the route as it is then: repairing a URL drains its backlog to
 // the right place.
 type Deferral struct {
-	Route    string // "namespace/name"
-	Attempts int    // made so far
-	Due      time.Time
-	Seq      uint64 // see event.Stored
-	Event    *event.Event
+	Route     string    // "namespace/name"
+	Key       route.Key // see route.Match, as Unchecked
+	Unchecked bool
+	Attempts  int // made so far
+	Due       time.Time
+	Seq       uint64 // see event.Stored
+	Event     *event.Event
 }
+
+// Queue is where d waits.
+func (d *Deferral) Queue() QueueID { return QueueID{d.Route, d.Key} }
 
 // A DeadLetter is a delivery that was given up.
 type DeadLetter struct {

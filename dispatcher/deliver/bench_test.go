@@ -83,7 +83,7 @@ func BenchmarkDeliver(b *testing.B) {
 			running.Go(func() { lanes.Run(ctx) })
 			defer running.Wait()
 			defer cancel()
-			entries := router.Entries()
+			to := route.Matches(router.Entries())
 			e := benchEvent(0)
 			var open sync.WaitGroup
 			b.ReportAllocs()
@@ -95,7 +95,7 @@ func BenchmarkDeliver(b *testing.B) {
 				open.Add(1)
 				claim := event.NewClaim(open.Done)
 				claim.Add(fanout)
-				lanes.Deliver(event.Stored{Event: e, Claim: claim}, entries)
+				lanes.Deliver(event.Stored{Event: e, Claim: claim}, to)
 				claim.Done()
 				if n%(100*fanout) == 0 {
 					open.Wait()

@@ -121,12 +121,13 @@ func (l *Lanes) Wait(ctx context.Context) error { return l.window.wait(ctx) }
 
 // Deliver takes over an event for the routes that it matched, and one claim
 // for each of them.
-func (l *Lanes) Deliver(st event.Stored, entries []*route.Entry) {
+func (l *Lanes) Deliver(st event.Stored, to []route.Match) {
 	p := newParcel(st.Event)
 	now := time.Now()
-	for _, e := range entries {
-		l.opts.Recorder.Pending(e.ID, 1)
-		l.put(now, e.ID, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now})
+	for _, m := range to {
+		id := m.Entry.ID
+		l.opts.Recorder.Pending(id, 1)
+		l.put(now, id, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now})
 	}
 }
 

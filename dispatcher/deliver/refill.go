@@ -132,7 +132,7 @@ func (l *Lanes) buryAll(ln *lane) haul {
 }
 
 func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
-	kept, claims, err := l.opts.Backlog.Dequeue(l.stop, ln.id)
+	kept, claims, err := l.opts.Backlog.Dequeue(l.stop, QueueID{Route: ln.id})
 	if l.stop.Err() == nil {
 		l.spell.note(l.opts.Logger, err)
 	}
@@ -152,7 +152,7 @@ func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
 // not attempt it. Behind the first that is young enough all others are.
 func (l *Lanes) expire(ln *lane) haul {
 	maxAge, why := ln.sentence()
-	oldest, err := l.opts.Backlog.Oldest(l.stop, ln.id)
+	_, oldest, err := l.opts.Backlog.Oldest(l.stop, ln.id)
 	if l.stop.Err() == nil {
 		l.spell.note(l.opts.Logger, err)
 	}
@@ -182,11 +182,11 @@ func (l *Lanes) recount(ctx context.Context) {
 	}
 	now := time.Now()
 	for id, n := range counts {
-		ln := l.lane(id)
+		ln := l.lane(id.Route)
 		l.carryOut(ln, ln.correct(n, now))
 	}
 	for _, ln := range l.all() {
-		if counts[ln.id] == 0 {
+		if counts[QueueID{Route: ln.id}] == 0 {
 			l.carryOut(ln, ln.correct(0, now))
 		}
 	}

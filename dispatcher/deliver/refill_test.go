@@ -32,7 +32,7 @@ func fill(t *testing.T, r *rig, id string, n int, age time.Duration) {
 	}
 	r.backlog.mu.Lock()
 	defer r.backlog.mu.Unlock()
-	for _, p := range r.backlog.queues[id] {
+	for _, p := range r.backlog.queues[deliver.QueueID{Route: id}] {
 		p.at = time.Now().Add(-age)
 	}
 }
@@ -93,7 +93,7 @@ func TestALargeEventForManyRoutesIsWrittenAFewAtATime(t *testing.T) {
 		claim := r.claim("large")
 		claim.Add(n)
 		claim.Done()
-		r.Deliver(event.Stored{Event: e, Seq: 7, Claim: claim}, r.router.Load().Entries())
+		r.Deliver(event.Stored{Event: e, Seq: 7, Claim: claim}, route.Matches(r.router.Load().Entries()))
 		pass(10 * time.Second)
 		if r.countReleased() != 1 {
 			t.Error("the event is not settled")

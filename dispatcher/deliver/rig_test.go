@@ -30,7 +30,7 @@ type backlog struct {
 	tries   int // to write
 	ds      []deliver.Deferral
 	ls      []deliver.DeadLetter
-	queues  map[string][]*pack
+	queues  map[deliver.QueueID][]*pack
 	writes  int // packs that were ever enqueued
 	largest int // bytes of the events of one Enqueue
 	reading int // Dequeues under way
@@ -69,18 +69,18 @@ func (b *backlog) Bury(_ context.Context, ls ...deliver.DeadLetter) error {
 func (b *backlog) Enqueue(_ context.Context, ds ...deliver.Deferral) error {
 	return b.write(func() {
 		if b.queues == nil {
-			b.queues = map[string][]*pack{}
+			b.queues = map[deliver.QueueID][]*pack{}
 		}
-		open := map[string]*pack{}
+		open := map[deliver.QueueID]*pack{}
 		size := 0
 		for _, d := range ds {
 			size += d.Event.Size()
 			b.largest = max(b.largest, size)
-			p := open[d.Route]
-			if p == nil || len(p.ds) == deliver.MaxDequeue {
+			p := open[d.Queue()]
+			if p == nil || len(p.ds) == deliver.MaxDequeue || d.Key != 0 {
 				p = &pack{at: time.Now()}
-				b.queues[d.Route] = append(b.queues[d.Route], p)
-				open[d.Route] = p
+				b.queues[d.Queue()] = append(b.queues[d.Queue()], p)
+				open[d.Queue()] = p
 				b.writes++
 			}
 			p.ds = append(p.ds, d)
@@ -88,7 +88,7 @@ func (b *backlog) Enqueue(_ context.Context, ds ...deliver.Deferral) error {
 	})
 }
 
-func (b *backlog) Dequeue(ctx context.Context, id string) ([]deliver.Deferral, []*event.Claim, error) {
+func (b *backlog) Dequeue(ctx context.Context, id deliver.QueueID) ([]deliver.Deferral, []*event.Claim, error) {
 	b.mu.Lock()
 	b.reading++
 	b.most = max(b.most, b.reading)
@@ -122,13 +122,13 @@ func (b *backlog) Dequeue(ctx context.Context, id string) ([]deliver.Deferral, [
 	return nil, nil, nil
 }
 
-func (b *backlog) Waiting(context.Context) (map[string]int, error) {
+func (b *backlog) Waiting(context.Context) (map[deliver.QueueID]int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing {
 		return nil, errDisk
 	}
-	counts := map[string]int{}
+	counts := map[deliver.QueueID]int{}
 	for id, packs := range b.queues {
 		for _, p := range packs {
 			if !p.taken {
@@ -139,16 +139,21 @@ func (b *backlog) Waiting(context.Context) (map[string]int, error) {
 	return counts, nil
 }
 
-func (b *backlog) Oldest(_ context.Context, id string) (time.Time, error) {
+// Deferred counts nothing: what was deferred here never comes back by itself.
+func (b *backlog) Deferred(context.Context) (map[deliver.QueueID]int, error) { return nil, nil }
+
+func (b *backlog) Oldest(_ context.Context, id string) (oldest deliver.QueueID, at time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failing {
-		return time.Time{}, errDisk
+		return oldest, at, errDisk
 	}
-	if len(b.queues[id]) == 0 {
-		return time.Time{}, nil
+	for q, packs := range b.queues {
+		if q.Route == id && len(packs) > 0 && (at.IsZero() || packs[0].at.Before(at)) {
+			oldest, at = q, packs[0].at
+		}
 	}
-	return b.queues[id][0].at, nil
+	return oldest, at, nil
 }
 
 func (b *backlog) fail(yes bool) {
@@ -195,7 +200,7 @@ func (b *backlog) waiting(id string) []deliver.Deferral {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var ds []deliver.Deferral
-	for _, p := range b.queues[id] {
+	for _, p := range b.queues[deliver.QueueID{Route: id}] {
 		ds = append(ds, p.ds...)
 	}
 	return ds
@@ -276,14 +281,14 @@ func (r *rig) post(id string, routes ...string) { r.postData(id, []byte(`{}`), r
 func (r *rig) postData(id string, data []byte, routes ...string) {
 	st := event.Stored{Seq: 7, Claim: r.claim(id), Event: anEvent(id)}
 	st.Event.Data = data
-	var entries []*route.Entry
+	var to []route.Match
 	for _, e := range r.router.Load().Entries() {
 		if len(routes) == 0 || slices.Contains(routes, e.ID) {
-			entries = append(entries, e)
+			to = append(to, route.Match{Entry: e})
 		}
 	}
-	st.Claim.Add(len(entries))
-	r.Deliver(st, entries)
+	st.Claim.Add(len(to))
+	r.Deliver(st, to)
 	st.Claim.Done()
 }
 

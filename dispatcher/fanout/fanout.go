@@ -14,7 +14,7 @@ import (
 
 // Lanes take over an event for the routes that it is for, and one claim each.
 type Lanes interface {
-	Deliver(st event.Stored, entries []*route.Entry)
+	Deliver(st event.Stored, to []route.Match)
 }
 
 // eventBudget is what the conditions of one event may cost before the rest of
@@ -88,7 +88,7 @@ func (f *Fanout) advance(r *remainder) (done bool) {
 	if len(qualified) > 0 {
 		r.matched += len(qualified)
 		r.st.Claim.Add(len(qualified))
-		f.lanes.Deliver(r.st, qualified)
+		f.lanes.Deliver(r.st, route.Matches(qualified))
 	}
 	if r.entries = left; len(left) == 0 {
 		f.settle(r)

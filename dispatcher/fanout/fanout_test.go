@@ -29,7 +29,7 @@ type lanes struct {
 	met  map[string]int // how often each event was delivered, to one route or several
 }
 
-func (l *lanes) Deliver(st event.Stored, entries []*route.Entry) {
+func (l *lanes) Deliver(st event.Stored, to []route.Match) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.met == nil {
@@ -40,8 +40,8 @@ func (l *lanes) Deliver(st event.Stored, entries []*route.Entry) {
 		<-l.hold
 		l.mu.Lock()
 	}
-	for _, e := range entries {
-		l.given, l.owed = append(l.given, e.ID), append(l.owed, st.Claim)
+	for _, m := range to {
+		l.given, l.owed = append(l.given, m.Entry.ID), append(l.owed, st.Claim)
 		if l.settle {
 			st.Claim.Done()
 		}

@@ -130,7 +130,7 @@ func BenchmarkDequeue(b *testing.B) {
 			for r := range routes {
 				wg.Go(func() {
 					for {
-						ds, claim, err := q.Dequeue(b.Context(), fmt.Sprintf("cms/r%d", r))
+						ds, claim, err := q.Dequeue(b.Context(), deliver.QueueID{Route: fmt.Sprintf("cms/r%d", r)})
 						if err != nil {
 							b.Error(err)
 						}

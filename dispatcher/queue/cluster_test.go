@@ -190,7 +190,7 @@ func TestTwoDispatchersShareAClusterThatLosesANode(t *testing.T) {
 
 	eventually.True(t, "all of it", func() bool {
 		for i, q := range queues {
-			ds, claims, err := q.Dequeue(t.Context(), "cms/a")
+			ds, claims, err := q.Dequeue(t.Context(), deliver.QueueID{Route: "cms/a"})
 			if err != nil {
 				continue // the consumer may have no leader for a moment
 			}

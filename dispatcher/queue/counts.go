@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
 )
 
 // headerScan is how many messages are asked for at once when only their
@@ -22,8 +24,13 @@ func (q *Queue) Counts(ctx context.Context) (stored, dead map[string]int, err er
 	if err := q.counted.do(ctx, q.opts.Exclusive, q.takeCensus); err != nil {
 		return nil, nil, err
 	}
-	if stored, err = q.Waiting(ctx); err != nil {
+	waiting, err := q.Waiting(ctx)
+	if err != nil {
 		return nil, nil, err
+	}
+	stored = map[string]int{}
+	for id, n := range waiting {
+		stored[id.Route] += n
 	}
 	q.books.parked.owed(stored)
 	dead = map[string]int{}
@@ -38,7 +45,7 @@ func (q *Queue) Counts(ctx context.Context) (stored, dead map[string]int, err er
 }
 
 // Waiting implements [deliver.Backlog]. It reads nothing: the subjects say it.
-func (q *Queue) Waiting(ctx context.Context) (map[string]int, error) {
+func (q *Queue) Waiting(ctx context.Context) (map[deliver.QueueID]int, error) {
 	out := q.books.waiting.handedOut() // first: what is settled meanwhile is then rather missed than counted twice
 	info, err := q.waiting.Info(ctx, jetstream.WithSubjectFilter(subjectWaiting+">"))
 	if err != nil {
@@ -50,9 +57,24 @@ func (q *Queue) Waiting(ctx context.Context) (map[string]int, error) {
 			stored[route] += count * int(packs)
 		}
 	}
-	waiting := make(map[string]int, len(stored))
-	without(waiting, stored, out)
+	left := make(map[string]int, len(stored))
+	without(left, stored, out)
+	waiting := make(map[deliver.QueueID]int, len(left))
+	for route, n := range left {
+		waiting[deliver.QueueID{Route: route}] = n
+	}
 	return waiting, nil
+}
+
+// Deferred implements [deliver.Backlog].
+func (q *Queue) Deferred(context.Context) (map[deliver.QueueID]int, error) {
+	owed := map[string]int{}
+	q.books.parked.owed(owed)
+	deferred := make(map[deliver.QueueID]int, len(owed))
+	for route, n := range owed {
+		deferred[deliver.QueueID{Route: route}] = n
+	}
+	return deferred, nil
 }
 
 // takeCensus counts what is stored, by the headers of the packs alone.

@@ -77,7 +77,7 @@ func TestReceiversThatHangDoNotCloseTheGateOfTheStore(t *testing.T) {
 			defer st.Claim.Done()
 			entries := built.Match(nil, st.Event.Namespace, st.Event.Type)
 			st.Claim.Add(len(entries))
-			lanes.Deliver(st, entries)
+			lanes.Deliver(st, route.Matches(entries))
 		})
 	})
 	defer running.Wait()

@@ -141,7 +141,7 @@ func TestANamespaceThatFillsItsShareIsRefusedAndNoOther(t *testing.T) {
 	s = open(t, dir, small)
 	check() // what is owed is counted anew
 	for {
-		ds, claim, err := s.Dequeue(t.Context(), "cms/a")
+		ds, claim, err := s.Dequeue(t.Context(), deliver.QueueID{Route: "cms/a"})
 		if err != nil {
 			t.Fatal(err)
 		}

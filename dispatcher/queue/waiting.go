@@ -71,10 +71,11 @@ func (q *Queue) flushWaiting(records []owed) error {
 
 // Dequeue implements [deliver.Backlog]. It waits while too much is dequeued
 // and not settled.
-func (q *Queue) Dequeue(ctx context.Context, route string) ([]deliver.Deferral, []*event.Claim, error) {
+func (q *Queue) Dequeue(ctx context.Context, from deliver.QueueID) ([]deliver.Deferral, []*event.Claim, error) {
 	if err := q.held.waiting.room(ctx); err != nil {
 		return nil, nil, err
 	}
+	route := from.Route
 	for {
 		pack, err := q.drains.next(ctx, q, route)
 		if err != nil {
@@ -122,13 +123,13 @@ func (q *Queue) letGoWaiting(seq uint64, t tallies) {
 }
 
 // Oldest implements [deliver.Backlog].
-func (q *Queue) Oldest(ctx context.Context, route string) (time.Time, error) {
+func (q *Queue) Oldest(ctx context.Context, route string) (deliver.QueueID, time.Time, error) {
 	msg, err := q.waiting.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subjectsOfWaiting(route)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return time.Time{}, nil
+		return deliver.QueueID{}, time.Time{}, nil
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("looking at the queue of %s: %w", route, err)
+		return deliver.QueueID{}, time.Time{}, fmt.Errorf("looking at the queue of %s: %w", route, err)
 	}
-	return msg.Time, nil
+	return deliver.QueueID{Route: route}, msg.Time, nil
 }

@@ -78,7 +78,7 @@ func settle(claims []*event.Claim) {
 // dequeue takes a pack, which must be there.
 func dequeue(t *testing.T, q *queue.Queue, route string) ([]deliver.Deferral, []*event.Claim) {
 	t.Helper()
-	ds, c, err := q.Dequeue(t.Context(), route)
+	ds, c, err := q.Dequeue(t.Context(), deliver.QueueID{Route: route})
 	if err != nil || len(ds) == 0 {
 		t.Fatalf("%d deliveries of %s came, error %v", len(ds), route, err)
 	}
@@ -87,7 +87,7 @@ func dequeue(t *testing.T, q *queue.Queue, route string) ([]deliver.Deferral, []
 
 func nothingIn(t *testing.T, q *queue.Queue, route string) {
 	t.Helper()
-	if ds, _, err := q.Dequeue(t.Context(), route); err != nil || len(ds) != 0 {
+	if ds, _, err := q.Dequeue(t.Context(), deliver.QueueID{Route: route}); err != nil || len(ds) != 0 {
 		t.Errorf("%d deliveries of %s came, error %v; want none", len(ds), route, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestWhatIsDequeuedNobodyElseGetsUntilItIsGivenBack(t *testing.T) {
 	settle(otherClaim)
 	s.Close()
 	eventually.True(t, "what the first left", func() bool {
-		ds, _, err := second.Dequeue(t.Context(), "cms/a")
+		ds, _, err := second.Dequeue(t.Context(), deliver.QueueID{Route: "cms/a"})
 		return err == nil && cmp.Equal([]string{"2"}, ids(ds))
 	})
 }
@@ -184,7 +184,7 @@ func TestWhatADeadDispatcherHadDequeuedGoesToAnother(t *testing.T) {
 	nothingIn(t, s.Queue, "cms/a")
 	dying.Sever()
 	eventually.True(t, "what the dead one had", func() bool {
-		ds, _, err := s.Dequeue(t.Context(), "cms/a")
+		ds, _, err := s.Dequeue(t.Context(), deliver.QueueID{Route: "cms/a"})
 		return err == nil && cmp.Equal([]string{"1"}, ids(ds))
 	})
 }
@@ -224,9 +224,13 @@ func TestWhatWaitsIsCountedByRoute(t *testing.T) {
 			s := open(t, dir, exclusive)
 			count := func(want map[string]int) {
 				t.Helper()
-				got, err := s.Waiting(t.Context())
+				waiting, err := s.Waiting(t.Context())
 				if err != nil {
 					t.Fatal(err)
+				}
+				got := map[string]int{}
+				for id, n := range waiting {
+					got[id.Route] += n
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Error("(-want +got)\n" + diff)
@@ -259,7 +263,7 @@ func TestTheFrontOfAQueueTellsItsAge(t *testing.T) {
 	s := open(t, t.TempDir())
 	oldest := func() time.Time {
 		t.Helper()
-		at, err := s.Oldest(t.Context(), "cms/a")
+		_, at, err := s.Oldest(t.Context(), "cms/a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -343,7 +347,7 @@ func TestManyRoutesDrainAtOnce(t *testing.T) {
 				for r := range routes {
 					wg.Go(func() {
 						for {
-							ds, claim, err := q.Dequeue(t.Context(), route(r))
+							ds, claim, err := q.Dequeue(t.Context(), deliver.QueueID{Route: route(r)})
 							if err != nil {
 								t.Error(err)
 							}
@@ -396,7 +400,7 @@ func TestDequeueWaitsWhileTooMuchIsInMemory(t *testing.T) {
 			patience = 200 * time.Millisecond
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		ds, claim, err := s.Dequeue(ctx, "cms/a")
+		ds, claim, err := s.Dequeue(ctx, deliver.QueueID{Route: "cms/a"})
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) {
 			break

@@ -1,0 +1,25 @@
+package route
+
+// A Match is a route that an event goes to.
+type Match struct {
+	Entry *Entry
+	// Key orders the delivery among others to the route; see [Key].
+	Key Key
+	// Unchecked tells that nobody has evaluated the condition of the route yet:
+	// that is to be done before the attempt.
+	Unchecked bool
+}
+
+// Matches are entries that nothing orders, and whose conditions hold.
+func Matches(entries []*Entry) []Match {
+	ms := make([]Match, len(entries))
+	for i, e := range entries {
+		ms[i].Entry = e
+	}
+	return ms
+}
+
+// A Key is by what deliveries to one route are ordered: those with the same Key
+// go one after the other. It is a hash of what the ordering expression of the
+// route yields; 0 is no order.
+type Key uint64
