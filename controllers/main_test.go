@@ -37,9 +37,10 @@ const systemNamespace = "postrider-system"
 // One API server, one manager and one dispatcher serve every test of the
 // package; each test has a namespace of its own.
 var (
-	api  client.Client
-	peer *dispatcher
-	logs syncBuffer
+	api       client.Client
+	asManager client.Client // with the rights of the manager
+	peer      *dispatcher
+	logs      syncBuffer
 
 	begin   func() error // starts the manager
 	end     context.CancelFunc
@@ -94,6 +95,9 @@ func start(ctx context.Context, cfg *rest.Config) error {
 	cfg.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + systemNamespace + ":postrider-manager",
 		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+	}
+	if asManager, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
+		return err
 	}
 	begin = func() error { return startManager(ctx, cfg) }
 	return begin()

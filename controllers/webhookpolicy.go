@@ -43,7 +43,9 @@ type policyReconciler struct {
 	live   client.Writer
 }
 
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=create
+// A role of its own: who wants no keys generated, or in some namespaces only,
+// binds it otherwise.
+// +kubebuilder:rbac:roleName=postrider-manager-signing-keys,groups="",resources=secrets,verbs=create
 
 // Reconcile creates what is missing and writes the verdict, if it is news.
 func (r *policyReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -66,10 +68,14 @@ const maxCause = 512
 // withoutKey is v with the reason why the Secret that it misses is not there.
 func withoutKey(v compile.Verdict, cause error) compile.Verdict {
 	text := cause.Error()
+	text = text[:min(len(text), maxCause)]
+	if apierrors.IsForbidden(cause) && !apierrors.HasStatusCause(cause, corev1.NamespaceTerminatingCause) {
+		text += "; create it yourself, or bind the ClusterRole postrider-manager-signing-keys to the manager in this namespace"
+	}
 	v.Faults = slices.Clone(v.Faults)
 	for i := range v.Faults {
 		if f := &v.Faults[i]; f.Reason == v1alpha1.ReasonSecretNotFound {
-			f.Detail = "the manager cannot create the Secret, and tries again: " + text[:min(len(text), maxCause)]
+			f.Detail = "the manager cannot create the Secret, and tries again: " + text
 		}
 	}
 	return v

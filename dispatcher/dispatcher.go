@@ -90,6 +90,7 @@ func Run(ctx context.Context, o Options) error {
 // dispatcher is what start has opened and run closes.
 type dispatcher struct {
 	Options
+	budget  budget
 	started time.Time
 	counted atomic.Bool // what the store kept from before the start
 
@@ -109,7 +110,7 @@ type dispatcher struct {
 }
 
 func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
-	d := &dispatcher{Options: o, started: time.Now().UTC(), router: new(route.Current), recorder: outcome.NewRecorder()}
+	d := &dispatcher{Options: o, budget: newBudget(), started: time.Now().UTC(), router: new(route.Current), recorder: outcome.NewRecorder()}
 	defer func() {
 		if err != nil {
 			d.close()
@@ -138,12 +139,12 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 	d.lanes = deliver.NewLanes(deliver.Options{
 		Router: d.router, Backlog: d.queue, Client: d.client, Recorder: d.recorder,
 		Metrics: deliver.NewMetrics(metrics, deliver.MetricsOptions{PerWebhook: o.PerWebhook}), Log: d.queue, Logger: o.Log,
-		Tracer: d.tracer, HostConcurrency: o.HostConcurrency, HostRate: o.HostRate,
+		Tracer: d.tracer, Shared: o.Store.shared(), HostConcurrency: o.HostConcurrency, HostRate: o.HostRate, Room: d.budget.room,
 	})
 	d.fanout = fanout.New(d.router, d.lanes, d.recorder, metrics, o.Log)
 
 	mux := http.NewServeMux()
-	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, d.tracer.Ingest(ingest.New(trace.Keep(d.queue), metrics, o.Log))))
+	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, d.tracer.Ingest(ingest.New(trace.Keep(d.queue), metrics, o.Log).Within(d.budget.room))))
 	operate.New(operate.Options{
 		Router: d.router, Lanes: d.lanes, Store: d.queue, Recorder: d.recorder, Kept: max(o.Store.Retention, queue.MinRetention), Log: o.Log,
 	}).Mount(mux, gate.Guard)
@@ -192,6 +193,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 	drained, stopDraining := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer stopDraining()
 	d.lanes.Halt()
+	d.queue.Halt()
 	err := d.producers.Shutdown(drained)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = d.producers.Close() // an upload that does not end is not accepted, so nothing is lost
@@ -230,19 +232,26 @@ func (d *dispatcher) feed(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	counting := func() error { return d.recount(ctx) }
+	counting := func() error {
+		if err := d.recount(ctx); err != nil {
+			return err
+		}
+		return d.lanes.Prepare(ctx)
+	}
 	if err := d.whilePassing(ctx, "counting what is stored", counting); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	d.counted.Store(true)
-	d.recorder.Touch()
 	var consumers sync.WaitGroup
-	defer d.fanout.Close()
 	defer consumers.Wait()
-	consumers.Go(func() { d.keepCounting(ctx) })
+	consumers.Go(func() {
+		d.recallSuccesses(ctx)
+		d.counted.Store(true)
+		d.recorder.Touch()
+		d.keepCounting(ctx)
+	})
 	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })
 	consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })
 	return nil

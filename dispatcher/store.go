@@ -34,7 +34,7 @@ func (d *dispatcher) openStore(ctx context.Context) error {
 		MaxBytes: d.Store.MaxBytes, NamespaceShare: d.Store.NamespaceShare,
 		Retention: d.Store.Retention, RetentionBytes: d.Store.RetentionBytes,
 		DeadLetterAge: d.Store.DeadLetterAge, AttemptAge: d.Store.AttemptAge,
-		Log: d.Log,
+		Room: d.budget.room, Log: d.Log,
 	}
 	if d.Store.shared() {
 		return d.openCluster(ctx, o)
@@ -80,9 +80,12 @@ func (d *dispatcher) openEmbedded(ctx context.Context, o queue.Options) error {
 		return err
 	}
 	o.Exclusive, o.Alive = true, d.server.Healthy
+	o.Pace = d.budget.pace
 	o.MinFree, o.Free = d.Store.MinFree, func() (uint64, error) { return embedded.Free(d.Store.DataDir) }
-	d.queue, err = queue.Open(ctx, nc, o)
-	return err
+	if d.queue, err = queue.Open(ctx, nc, o); err != nil {
+		return err
+	}
+	return d.server.LimitCaches()
 }
 
 // recountEvery is how often the counts of what is stored are put right: letters
@@ -96,6 +99,21 @@ func (d *dispatcher) recount(ctx context.Context) error {
 		d.recorder.Recount(stored, dead)
 	}
 	return err
+}
+
+// recallSuccesses takes over when each route last took a delivery: whoever counts
+// failures in a row may not have been there then. The attempt log may be away.
+func (d *dispatcher) recallSuccesses(ctx context.Context) {
+	newest, err := d.queue.Successes(ctx)
+	if err != nil && ctx.Err() == nil {
+		d.Log.Warn("the attempt log cannot be read: failures in a row may be counted that a success has ended", "err", err)
+	}
+	router := d.router.Load()
+	for id, at := range newest {
+		if router.Lookup(id) != nil {
+			d.recorder.Succeeded(id, at)
+		}
+	}
 }
 
 // keepCounting recounts from time to time until ctx is done.

@@ -10,7 +10,8 @@ const (
 	// that it is owed wait.
 	ConditionResolvedRefs = "ResolvedRefs"
 	// ConditionProgrammed says whether every dispatcher has confirmed a table
-	// that holds this generation. Silence is Unknown.
+	// that holds this generation, and keeps the order that it asks for. Silence
+	// is Unknown.
 	ConditionProgrammed = "Programmed"
 	// ConditionReady sums up the conditions above: True when all are, False
 	// when one is, Unknown otherwise. A Webhook that is disabled can be
@@ -37,6 +38,9 @@ const (
 	// ReasonInvalidCondition says that condition is not a CEL expression that
 	// yields a bool.
 	ReasonInvalidCondition = "InvalidCondition"
+	// ReasonInvalidOrdering says that ordering.key is not a CEL expression that
+	// yields a string, a number or a bool.
+	ReasonInvalidOrdering = "InvalidOrdering"
 	// ReasonInvalidHeader says that a header cannot be sent.
 	ReasonInvalidHeader = "InvalidHeader"
 	// ReasonInvalidPayload says that the payload format is unknown to this version.
@@ -73,6 +77,11 @@ const (
 	// ReasonDispatcherUnreachable says that a dispatcher has been silent, or
 	// that none is known.
 	ReasonDispatcherUnreachable = "DispatcherUnreachable"
+
+	// ReasonOrderingNotKept says that the Webhook has an ordering, which a
+	// dispatcher that shares its store with others does not keep. Its deliveries
+	// go out all the same.
+	ReasonOrderingNotKept = "OrderingNotKept"
 
 	// ReasonReady is why Ready is True. Otherwise Ready has the reason of the
 	// condition that keeps it from being so.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -58,6 +59,9 @@ func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
 		"an event with a line break":             {webhook, "{" + hook + "}, events: [\"item\\nadded\"]}", "spec.events", "remove the spaces"},
 		"an event twice":                         {webhook, "{" + hook + "}, events: [a, a]}", "spec.events", "Duplicate"},
 		"a long condition":                       {webhook, "{" + hook + "}, condition: " + long(4097) + "}", "spec.condition", "4096"},
+		"an ordering without key":                {webhook, "{" + hook + "}, ordering: {}}", "spec.ordering.key", "Required"},
+		"an ordering with an empty key":          {webhook, "{" + hook + "}, ordering: {key: ''}}", "spec.ordering.key", "at least 1"},
+		"an ordering with a long key":            {webhook, "{" + hook + "}, ordering: {key: " + long(1025) + "}}", "spec.ordering.key", "1024"},
 		"no endpoint":                            {webhook, "{type: EventHandler}", "spec.endpoint", "Required"},
 		"no URL":                                 {webhook, "{type: EventHandler, endpoint: {headers: [{name: A, value: b}]}}", "spec.endpoint.url", "Required"},
 		"a URL without scheme":                   {webhook, "{type: EventHandler, endpoint: {url: receiver.example.com}}", "spec.endpoint.url", "begins with https://"},
@@ -164,7 +168,7 @@ var good = map[string]struct{ kind, spec string }{
 	"smallest-webhook": {webhook, "{" + hook + "}}"},
 	"largest-webhook": {webhook, "{" + hook + `,
 	  headers: [{name: X-Team, value: "a\tb"}, {name: X-Key, valueFrom: {secretKeyRef: {name: s, key: k.y}}}]},
-	  description: d, disabled: false, events: ["item:*", "*", "ü"], condition: event.type == "a",
+	  description: d, disabled: false, events: ["item:*", "*", "ü"], condition: event.type == "a", ordering: {key: event.data.item.id},
 	  authorizationRef: {name: a.b-c}, policyRef: {name: p}, payload: {format: CloudEvents, serialization: JSON}}`},
 	"plain-webhook":  {webhook, "{type: EventHandler, endpoint: {url: 'http://127.0.0.1:9400/hooks?to=a@b.example'}, events: []}"},
 	"basic":          {item, "{type: Basic, basic: {secretRef: {name: s}}}"},
@@ -222,6 +226,24 @@ func TestTypesReadWhatTheSchemaAllows(t *testing.T) {
 	}
 	if p.Spec.Retry == nil || p.Spec.Retry.Backoff == nil {
 		t.Error("an empty backoff is read as an absent one")
+	}
+}
+
+func TestWhatAProgramLeavesOffIsAccepted(t *testing.T) {
+	p := &v1alpha1.WebhookPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "left-off"},
+		Spec: v1alpha1.WebhookPolicySpec{
+			Retry:          &v1alpha1.Retry{JitterPercent: new(int32)},
+			CircuitBreaker: &v1alpha1.CircuitBreaker{Failures: new(int32)},
+			AutoDisable:    &v1alpha1.AutoDisable{ConsecutiveFailures: new(int32)},
+			AttemptLog:     &v1alpha1.AttemptLog{ResponseBodies: new(bool)},
+		},
+	}
+	if err := api.Create(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if l := p.Spec.AttemptLog; l == nil || l.ResponseBodies == nil || *l.ResponseBodies {
+		t.Errorf("the attempt log is kept as %+v", l)
 	}
 }
 

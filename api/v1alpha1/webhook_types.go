@@ -100,6 +100,12 @@ type WebhookSpec struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Condition string `json:"condition,omitempty"`
 
+	// ordering makes deliveries that belong together go one after the other.
+	// Absent: deliveries go in no particular order.
+	//
+	// +optional
+	Ordering *Ordering `json:"ordering,omitempty"`
+
 	// endpoint is where the receiver listens.
 	//
 	// +required
@@ -122,6 +128,35 @@ type WebhookSpec struct {
 	//
 	// +optional
 	Payload *Payload `json:"payload,omitempty"`
+}
+
+// Ordering makes deliveries that belong together go one after the other.
+//
+// An event is attempted for the first time only after all earlier events with
+// its key are delivered or given up. One that fails keeps those with its key
+// waiting until then, and no others: a policy with fewer and shorter pauses
+// shortens that. Different keys go at once, up to the concurrency of the policy.
+//
+// Order is that in which one dispatcher accepted the events. It is kept by a
+// dispatcher that has its store for itself; dispatchers that share a NATS cluster
+// do not keep it yet, and Programmed is False with reason OrderingNotKept. After a crash a receiver may see some events of a key again,
+// with the webhook-id that they had. What is sent again on demand (redelivery,
+// replay, dead letters) goes in no order.
+type Ordering struct {
+	// key is a CEL expression over the variable "event" that says which events
+	// belong together, such as event.data.item.id: those for which it yields the
+	// same. It names what it looks at: members by name, elements of lists by number.
+	// It yields a string, a number or a bool, which are compared as text:
+	// 5 and "5" are one key; a text of the data has up to 4 KiB. Events for which it yields null, the empty string or
+	// nothing, because they lack what it looks at, share one key, so that none
+	// loses its order by a mistake; so do those for which it fails, and then
+	// status.lastError says OrderingFailed and why. At most 1,024 bytes; the cost
+	// of one evaluation is bounded, and matches() is not available.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Key string `json:"key,omitempty"`
 }
 
 // Endpoint is where a receiver listens.

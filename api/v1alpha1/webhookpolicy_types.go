@@ -250,5 +250,5 @@ type AttemptLog struct {
 	// see. Default false.
 	//
 	// +optional
-	ResponseBodies bool `json:"responseBodies,omitempty"`
+	ResponseBodies *bool `json:"responseBodies,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -51,7 +52,7 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 	if f.NArg() > 0 {
 		return opts, "", "", fmt.Errorf("%q is not a flag; see --help", f.Arg(0))
 	}
-	for _, complete := range []func() error{func() error { return f.openLog(stderr) }, f.completeStore, f.completeTable} {
+	for _, complete := range []func() error{func() error { return f.openLog(stderr) }, f.completeListeners, f.completeStore, f.completeNATS, f.completeTable} {
 		if err := complete(); err != nil {
 			return opts, "", "", err
 		}
@@ -88,6 +89,7 @@ func (f *flags) defineNATS() {
 	f.StringVar(&n.UserFile, "nats-user-file", "", "`file` with the user name for NATS")
 	f.StringVar(&n.PasswordFile, "nats-password-file", "", "`file` with the password for NATS")
 	f.StringVar(&n.TokenFile, "nats-token-file", "", "`file` with the token for NATS")
+	f.BoolVar(&n.Plaintext, "nats-plaintext", false, "send password or token to NATS servers without TLS, also over a network; for one that encrypts by itself")
 	f.StringVar(&n.CA, "nats-ca", "", "`file` with the certificates of the authorities that NATS servers are trusted by")
 	f.StringVar(&n.Cert, "nats-cert", "", "`file` with our certificate for NATS")
 	f.StringVar(&n.Key, "nats-key", "", "`file` with its key")
@@ -159,10 +161,45 @@ func (f *flags) openLog(w io.Writer) error {
 	return nil
 }
 
+func (f *flags) completeListeners() error {
+	for name, address := range map[string]string{"listen": f.events, "admin-listen": f.admin} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("--%s is %q; give an address such as :8080 or 127.0.0.1:8080", name, address)
+		}
+	}
+	if f.opts.HostConcurrency < 0 {
+		return errors.New("--receiver-host-concurrency must not be negative; 0 means no bound")
+	}
+	return nil
+}
+
+// Less than minStore does not work, and what is kept for less than minKept is
+// of no use to people.
+const (
+	minStore = 16 << 20
+	minKept  = 5 * time.Minute
+)
+
 func (f *flags) completeStore() error {
 	s := &f.opts.Store
-	if s.MaxBytes < 16<<20 || f.minFree < 0 {
-		return errors.New("--store-max-bytes must be at least 16777216 and --store-min-free-bytes not negative")
+	switch {
+	case s.DataDir == "":
+		return errors.New("--data-dir is empty; give a folder, such as /var/lib/postrider")
+	case s.MaxBytes < minStore:
+		return fmt.Errorf("--store-max-bytes must be at least %d", minStore)
+	case f.minFree < 0:
+		return errors.New("--store-min-free-bytes must not be negative")
+	case !(s.NamespaceShare > 0 && s.NamespaceShare <= 1): // which NaN is not
+		return fmt.Errorf("--store-namespace-share is %v; give a number above 0 and up to 1, such as 0.5", s.NamespaceShare)
+	case s.RetentionBytes < 0 || s.RetentionBytes > s.MaxBytes/2:
+		return fmt.Errorf("--retention-max-bytes is %d; give at most half of --store-max-bytes, which is %d, or 0 for a quarter", s.RetentionBytes, s.MaxBytes/2)
+	}
+	for name, kept := range map[string]time.Duration{
+		"retention": s.Retention, "dead-letter-retention": s.DeadLetterAge, "attempt-log-retention": s.AttemptAge,
+	} {
+		if kept < minKept {
+			return fmt.Errorf("--%s is %s; give at least %s", name, kept, minKept)
+		}
 	}
 	s.MinFree = uint64(f.minFree)
 	switch f.sync {
@@ -172,21 +209,35 @@ func (f *flags) completeStore() error {
 	default:
 		return fmt.Errorf("--store-sync is %q; use always or interval", f.sync)
 	}
-	if f.opts.HostConcurrency < 0 {
-		return errors.New("--receiver-host-concurrency must not be negative")
+	return nil
+}
+
+func (f *flags) completeNATS() error {
+	remote := len(f.opts.Store.NATS.URLs) > 0
+	var err error
+	f.Visit(func(given *flag.Flag) {
+		switch name := given.Name; {
+		case !remote && strings.HasPrefix(name, "nats-"):
+			err = errors.Join(err, fmt.Errorf("--%s is about a NATS cluster, and --nats-url is missing: give both or none", name))
+		case remote && (name == "store-sync" || name == "store-min-free-bytes"):
+			err = errors.Join(err, fmt.Errorf("--%s is about the embedded store, and --nats-url is given: set it at the servers instead, and leave it out here", name))
+		}
+	})
+	if r := f.opts.Store.Replicas; r != 1 && r != 3 && r != 5 {
+		err = errors.Join(err, fmt.Errorf("--nats-replicas is %d; give 1, 3 or 5", r))
 	}
-	n := &s.NATS
-	if len(n.URLs) == 0 && (n.Credentials != "" || n.UserFile != "" || n.PasswordFile != "" || n.TokenFile != "" || n.CA != "" || n.Cert != "" || n.Key != "") {
-		return errors.New("--nats-url is missing: the other flags of NATS say how to reach it")
-	}
+	n := &f.opts.Store.NATS
 	n.Log, n.Name = f.opts.Log, "dispatcher"
 	if host, err := os.Hostname(); err == nil {
 		n.Name = host
 	}
-	return nil
+	return err
 }
 
 func (f *flags) completeTable() (err error) {
+	if f.opts.Audience == "" {
+		return errors.New("--audience is empty; give what callers' tokens must be issued for, such as postrider")
+	}
 	if f.opts.RoutesFile != "" && f.opts.TokenFile != "" {
 		return nil
 	}

@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if opts.Admin, err = listen(ctx, admin); err != nil {
 		return errors.Join(err, opts.Events.Close())
 	}
+	limitMemory(ctx, opts.Log)
+	go giveBack(ctx)
 	return dispatcher.Run(ctx, opts)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -45,8 +46,11 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	f.StringVar(&o.Namespace, "namespace", ownNamespace(getenv), "`namespace` in which the table is published, where the dispatchers run")
 	f.Func("dispatcher-url", "admin `address` of a dispatcher, such as http://127.0.0.1:8081; may be repeated", func(v string) error {
 		u, err := url.Parse(v)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		switch {
+		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 			return errors.New("it must look like http://127.0.0.1:8081")
+		case u.User != nil:
+			return errors.New("it must not carry a password: give a token with --dispatcher-token-file")
 		}
 		o.DispatcherURLs = append(o.DispatcherURLs, v)
 		return nil
@@ -72,11 +76,29 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	if o.DispatcherService, err = parseService(service, o.Namespace); err != nil {
 		return settings{}, err
 	}
-	if o.ActivityInterval < time.Second || o.Grace < time.Second {
-		return settings{}, errors.New("--activity-interval and --dispatcher-grace must be at least 1s")
+	if err := check(o); err != nil {
+		return settings{}, err
 	}
 	o.Log, err = newLogger(out, level, format)
 	return s, err
+}
+
+// check refuses what cannot work.
+func check(o *controllers.Options) error {
+	switch {
+	case o.Namespace == "":
+		return errors.New("--namespace is empty; give the one where the dispatchers run, such as postrider-system")
+	case o.AdminPortName == "":
+		return errors.New("--dispatcher-admin-port-name is empty; give the name of the port in the Service, such as admin")
+	case o.ActivityInterval < time.Second || o.Grace < time.Second:
+		return errors.New("--activity-interval and --dispatcher-grace must be at least 1s")
+	}
+	for name, address := range map[string]string{"metrics-bind-address": o.MetricsAddress, "health-probe-bind-address": o.ProbeAddress} {
+		if _, _, err := net.SplitHostPort(address); err != nil && address != "0" {
+			return fmt.Errorf("--%s is %q; give an address such as :8080, or 0 for none", name, address)
+		}
+	}
+	return nil
 }
 
 // parseService reads "namespace/name", or a name in the namespace.

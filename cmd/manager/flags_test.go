@@ -58,12 +58,19 @@ func TestWhatIsLeftOutHasADefault(t *testing.T) {
 
 func TestAWrongFlagIsRefusedWithARemedy(t *testing.T) {
 	for arg, remedy := range map[string]string{
-		"--dispatcher-url=127.0.0.1:9402": "http://127.0.0.1:8081",
-		"--dispatcher-service=a/b/c":      "postrider-system/dispatcher",
-		"--log-level=loud":                "debug, info, warn or error",
-		"--log-format=xml":                "json or text",
-		"--activity-interval=1ms":         "at least 1s",
-		"start":                           "see --help",
+		"--dispatcher-url=127.0.0.1:9402":  "http://127.0.0.1:8081",
+		"--dispatcher-service=a/b/c":       "postrider-system/dispatcher",
+		"--dispatcher-url=http://a:b@c:1":  "--dispatcher-token-file",
+		"--dispatcher-url=http://a/report": "http://127.0.0.1:8081",
+		"--dispatcher-admin-port-name=":    "such as admin",
+		"--namespace=":                     "such as postrider-system",
+		"--metrics-bind-address=":          "or 0 for none",
+		"--health-probe-bind-address=8081": "such as :8080",
+		"--dispatcher-grace=-1s":           "at least 1s",
+		"--log-level=loud":                 "debug, info, warn or error",
+		"--log-format=xml":                 "json or text",
+		"--activity-interval=1ms":          "at least 1s",
+		"start":                            "see --help",
 	} {
 		if _, err := parse([]string{arg}, environment(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%s: %v", arg, err)

@@ -37,6 +37,9 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 		Events:     o.Spec.Events,
 		Condition:  o.Spec.Condition,
 	}
+	if o.Spec.Ordering != nil {
+		rt.OrderingKey = o.Spec.Ordering.Key
+	}
 	c.checkSpec(&v, &rt, &o.Spec)
 	rt.Headers = c.headers(&v, o)
 	rt.Authorization = c.resolveItem(&v, o)
@@ -51,13 +54,19 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 		strip(&rt)
 	}
 	if invalid := v.Fault(v1alpha1.ConditionAccepted); invalid != nil {
-		rt.Hold, rt.Events, rt.Condition = invalid.Reason, nil, ""
+		rt.Hold = invalid.Reason
+		selectNothing(&rt)
 	}
 	if reason := disabled(o); reason != "" {
-		rt.Hold, rt.Events, rt.Condition = reason, nil, ""
+		rt.Hold = reason
+		selectNothing(&rt)
 	}
 	return rt, v
 }
+
+// selectNothing takes away what is asked about an event: there will be none. What
+// waits already goes out in the order that it was given when it came.
+func selectNothing(rt *route.Route) { rt.Events, rt.Condition, rt.OrderingKey = nil, "", "" }
 
 // strip takes away what an attempt would need: there can be none, and a
 // credential that is not used is better not passed on. What selects events
@@ -80,6 +89,11 @@ func (c *compiler) checkSpec(v *Verdict, rt *route.Route, spec *v1alpha1.Webhook
 	if spec.Condition != "" {
 		if err := c.checkCondition(spec.Condition); err != nil {
 			v.reject(v1alpha1.ReasonInvalidCondition, "spec.condition", err.Error())
+		}
+	}
+	if spec.Ordering != nil {
+		if err := route.CheckOrderingKey(spec.Ordering.Key); err != nil {
+			v.reject(v1alpha1.ReasonInvalidOrdering, "spec.ordering.key", err.Error())
 		}
 	}
 	if p := spec.Payload; p != nil {

@@ -92,7 +92,7 @@ func (c *compiler) terms(o *v1alpha1.WebhookPolicy) terms {
 	t.rateLimit = v.rateLimit(spec.RateLimit)
 	t.breaker = v.breaker(spec.CircuitBreaker)
 	t.autoDisable = v.autoDisable(spec.AutoDisable)
-	t.keepResponses = spec.AttemptLog != nil && spec.AttemptLog.ResponseBodies
+	t.keepResponses = spec.AttemptLog != nil && spec.AttemptLog.ResponseBodies != nil && *spec.AttemptLog.ResponseBodies
 	t.signing = c.signing(v, o)
 	return t
 }

@@ -29,6 +29,9 @@ func disabling(next *v1alpha1.WebhookStatus, w *v1alpha1.Webhook, terms compile.
 	switch {
 	case !inForce(old.AutomaticDisabling):
 		countFailures(next, &f.Summary, past)
+		if past.Failures > 0 && !f.Complete {
+			terms = compile.AutoDisable{} // somebody who has yet to report may know of a success since
+		}
 		if reason, at := cause(next, terms, f); reason != "" {
 			next.AutomaticDisabling = disable(w, reason, at)
 		}

@@ -17,7 +17,9 @@ type Past struct {
 // PastOf is what the status of w counts and the dispatchers that f speaks for do
 // not know: all of it, if they started after the newest attempt; else what is
 // more than they count. Ask once they have all reported, and keep the answer:
-// later, the status counts what they know too.
+// later, the status counts what they know too. A success that nobody saw while
+// the manager was away, and whose dispatcher is gone, they know from the attempt
+// log: it ends what is past.
 func PastOf(w *v1alpha1.Webhook, f rollout.Facts) Past {
 	old := &w.Status
 	if old.ObservedGeneration != w.Generation || inForce(old.AutomaticDisabling) || old.FailingSince == nil {

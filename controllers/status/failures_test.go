@@ -63,6 +63,37 @@ func TestThePastIsWhatNoDispatcherKnows(t *testing.T) {
 	}
 }
 
+func TestASuccessThatOnlyTheAttemptLogKnowsEndsThePast(t *testing.T) {
+	// The manager was away when a delivery succeeded, and by the time it is back
+	// the dispatcher has been replaced by one that sees a failure.
+	terms := compile.Verdict{Generation: 2, AutoDisable: compile.AutoDisable{Failures: 8, Over: time.Hour}}
+	f := rollout.Facts{Started: now.Add(-time.Minute), Summary: outcome.Summary{
+		Last: failed(10), ConsecutiveFailures: 1, FailingSince: now.Add(-10 * time.Second),
+	}}
+	for _, step := range []struct {
+		what     string
+		success  time.Time
+		complete bool
+		failures int32
+		disabled bool
+	}{
+		{"the new one has yet to read the log", time.Time{}, false, 7 + 1, false},
+		{"there was none", time.Time{}, true, 7 + 1, true},
+		{"there was one before the failures", now.Add(-3 * time.Hour), true, 7 + 1, true},
+		{"there was one since", now.Add(-30 * time.Minute), true, 1, false},
+	} {
+		w := failing()
+		if !step.complete { // until then the one that it knows may be among these
+			w.Status.ConsecutiveFailures++
+		}
+		f.Complete, f.Summary.LastSuccess = step.complete, step.success
+		next := status.ForWebhook(w, terms, f, status.PastOf(w, f), now)
+		if next.ConsecutiveFailures != step.failures || (next.AutomaticDisabling != nil) != step.disabled {
+			t.Errorf("%s: %d failures, disabled by %+v", step.what, next.ConsecutiveFailures, next.AutomaticDisabling)
+		}
+	}
+}
+
 // TestFailuresInARow follows one Webhook over reports, as its reconciler does.
 func TestFailuresInARow(t *testing.T) {
 	w := failing()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/problem"
 )
 
@@ -68,7 +69,7 @@ func (g *Gate) Guard(attributesOf func(*http.Request) Attributes, next http.Hand
 		}
 
 		attributes := attributesOf(r)
-		if attributes.Namespace != "" && len(validation.IsDNS1123Label(attributes.Namespace)) > 0 {
+		if attributes.Namespace != "" && !event.IsLabel(attributes.Namespace) {
 			// Nobody has a right there, and asking would fill the memory with
 			// whatever a path can hold.
 			problem.Write(w, problem.Problem{

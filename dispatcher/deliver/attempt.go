@@ -38,7 +38,7 @@ func (l *Lanes) attempt(ln *lane, a *attempt) {
 		a.host.leave(end)
 	}
 	next := Decide(a.entry.Retry, a.attempts, a.event.Accepted, o, end, rand.Float64()) //nolint:gosec // jitter needs no secrecy
-	ln.end(end, a, o)
+	ln.end(end, a, o, next.Action)
 	l.opts.Recorder.Attempt(ln.id, a.entry.Epoch, outcome.Attempt{
 		Time: end.UTC(), EventID: a.event.ID, EventType: a.event.Type, Number: a.attempts,
 	}, o)
@@ -51,8 +51,7 @@ func (l *Lanes) attempt(ln *lane, a *attempt) {
 
 	switch next.Action {
 	case Settle:
-		l.opts.Recorder.Pending(ln.id, -1)
-		a.claim.Done()
+		l.settle(ln, &a.delivery)
 	case Retry:
 		l.deferUntil(ln, a.delivery, next.At)
 	case GiveUp:
@@ -105,7 +104,7 @@ func (l *Lanes) send(ctx context.Context, a *attempt, now time.Time, rec *Record
 	}
 	rec.sent(p, &post)
 	resp, err := l.opts.Client.Post(ctx, &post)
-	rec.answered(&resp, p.KeepResponses)
+	rec.answered(p, &post, &resp, err)
 	if err != nil {
 		reason, detail := egress.Classify(err)
 		return outcome.Outcome{Reason: reason, Status: resp.Status, Detail: detail}

@@ -17,7 +17,8 @@ type Backlog interface {
 	// and little later: a 25th of the delay, or half a second.
 	Defer(ctx context.Context, ds ...Deferral) error
 	// Enqueue puts deliveries at the end of their durable queues, in the order
-	// given. Their Due means nothing.
+	// given. Their Due means nothing. After an error the first few of a queue may
+	// be there all the same, but none without those before it.
 	Enqueue(ctx context.Context, ds ...Deferral) error
 	// Dequeue takes the next few deliveries, at most [MaxDequeue], from the
 	// front of a queue, and from that of a key one at a time: none when it is

@@ -132,6 +132,34 @@ func TestThrottle(t *testing.T) {
 			}
 		}
 	})
+	silence := outcome.Outcome{Reason: outcome.Timeout}
+	t.Run("a receiver that answers nothing in time gets one at a time", func(t *testing.T) {
+		var th deliver.Throttle
+		var begun []uint64
+		for range allowed {
+			begun = append(begun, th.Begin())
+		}
+		for _, nth := range begun {
+			th.End(nth, silence, allowed, noon)
+		}
+		if got := th.Concurrency(allowed); got != 1 {
+			t.Fatalf("it is %d", got)
+		}
+		if got := []int{round(&th, 200), round(&th, 200)}; !slices.Equal(got, []int{2, 3}) {
+			t.Errorf("after rounds of successes it is %v", got)
+		}
+	})
+	t.Run("one that answers others meanwhile gets half", func(t *testing.T) {
+		for _, code := range []int{200, 404, 500} {
+			var th deliver.Throttle
+			late := th.Begin()
+			th.End(th.Begin(), answered(code, 0), allowed, noon)
+			th.End(late, silence, allowed, noon)
+			if got := th.Concurrency(allowed); got != allowed/2 {
+				t.Errorf("it has answered %d, and it is %d", code, got)
+			}
+		}
+	})
 	t.Run("it begins again with one", func(t *testing.T) {
 		var th deliver.Throttle
 		th.Restart()

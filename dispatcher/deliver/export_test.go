@@ -1,6 +1,8 @@
 package deliver
 
 import (
+	"net/url"
+	"testing"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/outcome"
@@ -15,11 +17,39 @@ const (
 	Overhead    = overhead
 )
 
+// Held is how many bytes receivers that hang can keep in that much room, and Lone
+// what a single event finds there in any case.
+func Held(room float64) (all, lone int64) {
+	p := newPools(room)
+	return p.underWay.size + p.lone.size + p.aside.size + int64(p.spare), p.lone.size
+}
+
 // RetryAfter is exported for its test.
 var RetryAfter = retryAfter
 
 // HostName is exported for its test.
 var HostName = hostName
+
+// Hosts are exported for their test.
+type Hosts struct{ hs hosts }
+
+// NewHosts makes Hosts with a bound of attempts at once.
+func NewHosts(concurrency int) *Hosts {
+	return &Hosts{hosts{concurrency: concurrency, by: map[string]*host{}}}
+}
+
+func (h *Hosts) Of(tb testing.TB, s string) *host {
+	tb.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h.hs.of(u)
+}
+
+func (h *Hosts) Leave(of *host) { h.hs.leave(of) }
+func (h *Hosts) Forget()        { h.hs.forget() }
+func (h *Hosts) Count() int     { return len(h.hs.by) }
 
 // Breaker is exported for its test, without jitter.
 type Breaker struct{ b breaker }
@@ -143,4 +173,28 @@ func (p Parked) State() (waits, works bool) {
 	default:
 		return true, false
 	}
+}
+
+// BoundChains has all lanes together have few chains, and then slots.
+func (l *Lanes) BoundChains(n int64) { l.pools.chains.size = n }
+
+// Chains is how many chains there are.
+func (l *Lanes) Chains() (n int) {
+	for _, ln := range l.all() {
+		ln.mu.Lock()
+		if ln.order != nil {
+			n += len(ln.order.chains)
+		}
+		ln.mu.Unlock()
+	}
+	return n
+}
+
+// Halted reports whether no attempt may begin any more.
+func (l *Lanes) Halted() bool { return l.halted.Load() }
+
+// Scrub is exported for its test.
+func Scrub(rt *route.Route, text string, limit int, isCut bool) string {
+	s := secretsOf(rt)
+	return s.scrub([]byte(text)[:min(len(text), s.window(limit))], limit, isCut)
 }

@@ -82,6 +82,9 @@ func (ln *lane) state(now time.Time) laneState {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	s := laneState{depth: ln.fresh + ln.own, waiting: ln.waiting, aside: ln.own}
+	if ln.order != nil {
+		s.waiting += ln.order.waiting
+	}
 	if ln.slow {
 		s.aside = s.depth
 	}

@@ -244,3 +244,26 @@ func TestASlowLaneKeepsWorkingAtThePaceOfItsReceiver(t *testing.T) {
 		}
 	})
 }
+
+func TestReceiversThatFailCostFewWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rc := newReceivers()
+		rc.on("a", status(500))
+		r := start(t, rc.options, aRoute("a", "http://a/"))
+		r.post("first")
+		pass(time.Millisecond)
+		if got := r.backlog.tried(); got != 1 {
+			t.Errorf("the first is written with %d writes at once, want 1", got)
+		}
+		const n = 200
+		for i := range n {
+			r.post(fmt.Sprint(i))
+			pass(10 * time.Millisecond)
+		}
+		pass(time.Second)
+		if deferred, _ := r.backlog.kept(); len(deferred) != n+1 || r.backlog.tried() > 6 {
+			t.Errorf("%d of %d are on disk after %d writes in 2 s, want at most 6", len(deferred), n+1, r.backlog.tried())
+		}
+	})
+}

@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/outcome"
@@ -18,8 +19,13 @@ const (
 	keepBatch, keepBytes = 1024, 4 << 20
 	// keepPause lies between two tries to write.
 	keepPause = time.Second
-	// gather is how long deliveries for the queues of routes are collected, so
-	// that those of one route are written together.
+	// keepAbstain is how long nothing is tried after a write that failed during
+	// a stop. A try may take seconds, and there may be many to make.
+	keepAbstain = 30 * time.Second
+	// Writes begin gather apart: so those of one route, or those that are due
+	// together, come into one pack, and the disk, which producers wait for, has
+	// fewer syncs. What waits meanwhile is safe: the packs that it came in are not
+	// settled yet.
 	gather = 500 * time.Millisecond
 )
 
@@ -28,7 +34,8 @@ const (
 	enqueued = iota // it waits in the queue of its route
 	deferred        // until it is due
 	buried          // it was given up
-	fates
+	fates           // that are written
+	dropped         // it is settled as it is: another copy of it is in the store, or it is no delivery
 )
 
 // A kept is a delivery on its way to the backlog.
@@ -38,10 +45,16 @@ type kept struct {
 	fate int             // see enqueued
 	at   time.Time       // when it is due, or was given up
 	why  outcome.Outcome // it was given up
+
+	isCopy  bool // of a delivery that stays where it is
+	retried bool // a write failed before the one that succeeded
 }
 
 func (k *kept) deferral() Deferral {
-	return Deferral{Route: k.lane.id, Attempts: k.attempts, Due: k.at, Seq: k.seq, Event: k.event}
+	return Deferral{
+		Route: k.lane.id, Key: k.key, Unchecked: k.unchecked,
+		Attempts: k.attempts, Due: k.at, Seq: k.seq, Event: k.event,
+	}
 }
 
 func (k *kept) letter() DeadLetter {
@@ -56,8 +69,12 @@ type keeper struct {
 	log     *slog.Logger
 	in      chan kept
 	end     chan struct{} // closed when nothing more comes
-	linger  time.Duration // how long a write waits for more
+	linger  time.Duration // how long the first of a burst waits for more
+	began   time.Time     // the last write
 	settle  func([]kept)  // called with what is on disk
+	left    bool          // something was left: see run
+
+	abstain time.Time // until when nothing is tried
 }
 
 func newKeeper(b Backlog, log *slog.Logger, linger time.Duration, settle func([]kept)) *keeper {
@@ -65,8 +82,9 @@ func newKeeper(b Backlog, log *slog.Logger, linger time.Duration, settle func([]
 }
 
 // run writes until end is closed, and then what has come by then. When ctx is
-// done nothing waits for more any longer, and what cannot be written at the
-// first try is left: its pack is not settled and comes again.
+// done nothing waits for more any longer, and what cannot be written is left:
+// its pack is not settled and comes again. So is then what has a key, for it may
+// belong behind that.
 func (k *keeper) run(ctx context.Context) {
 	batch := make([]kept, 0, keepBatch)
 	for {
@@ -80,12 +98,13 @@ func (k *keeper) run(ctx context.Context) {
 			batch = batch[:0]
 		}
 		batch = k.collect(ctx, batch)
+		k.began = time.Now()
 		k.keep(ctx, batch)
 		clear(batch) // for the garbage collector
 	}
 }
 
-// collect adds to batch what comes while it lingers.
+// collect adds to batch what comes until it is time for the next write.
 func (k *keeper) collect(ctx context.Context, batch []kept) []kept {
 	bytes := 0
 	for i := range batch {
@@ -95,8 +114,8 @@ func (k *keeper) collect(ctx context.Context, batch []kept) []kept {
 		batch = append(batch, next)
 		bytes += next.event.Size()
 	}
-	if k.linger > 0 && ctx.Err() == nil {
-		late := time.NewTimer(k.linger)
+	if wait := max(gather-time.Since(k.began), k.linger); wait > 0 && ctx.Err() == nil {
+		late := time.NewTimer(wait)
 		defer late.Stop()
 		for len(batch) < keepBatch && bytes < keepBytes {
 			select {
@@ -122,9 +141,21 @@ func (k *keeper) keep(ctx context.Context, batch []kept) {
 		by[b.fate] = append(by[b.fate], b)
 	}
 	for fate, ks := range by {
-		if len(ks) > 0 && k.try(ctx, func() error { return k.write(ctx, fate, ks) }) {
-			k.settle(ks)
+		if k.left {
+			ks = slices.DeleteFunc(ks, func(d kept) bool { return d.key != 0 })
 		}
+		if len(ks) == 0 {
+			continue
+		}
+		tries, ok := k.try(ctx, func() error { return k.write(ctx, fate, ks) })
+		if !ok {
+			k.left = true
+			continue
+		}
+		for i := range ks {
+			ks[i].retried = tries > 1
+		}
+		k.settle(ks)
 	}
 }
 
@@ -155,20 +186,24 @@ func letters(ks []kept) []DeadLetter {
 	return ls
 }
 
-// try repeats write until it succeeds, or ctx is done.
-func (k *keeper) try(ctx context.Context, write func() error) bool {
-	for {
+// try repeats write until it succeeds, or ctx is done. From then on it tries
+// once, and not at all for a while after a try that failed.
+func (k *keeper) try(ctx context.Context, write func() error) (tries int, ok bool) {
+	for ctx.Err() == nil || time.Now().After(k.abstain) {
+		tries++
 		err := write()
 		if err == nil {
-			return true
+			return tries, true
 		}
-		k.log.Warn("the backlog cannot be written, trying again", "err", err)
+		k.log.Warn("the backlog cannot be written", "err", err)
 		t := time.NewTimer(keepPause)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return false
+			k.abstain = time.Now().Add(keepAbstain)
+			return tries, false
 		}
 	}
+	return tries, false
 }

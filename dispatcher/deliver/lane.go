@@ -22,6 +22,8 @@ const (
 	// checkPause lies between two looks while something is too old: by then
 	// what was found before is out of the queue.
 	checkPause = time.Second
+	// checkChainPause is likewise, where each look finds what one key has.
+	checkChainPause = 50 * time.Millisecond
 	// maxWait is how long a delivery waits in a slow lane before it goes to the
 	// store, so that the pack that it came in does not stay open for it.
 	maxWait = 2 * time.Second
@@ -34,9 +36,11 @@ type delivery struct {
 	seq      uint64 // see event.Stored
 	claim    *event.Claim
 	queued   time.Time // since when it waits in its lane
+	key      route.Key // of its chain, 0 = none
 	// own tells that it came out of the queue of its route, in a pack that
-	// holds nothing for others.
-	own bool
+	// holds nothing for others, or has a key and came out of the store.
+	own       bool
+	unchecked bool // see route.Match
 }
 
 // A lane is the way to one receiver: what waits in memory, and the workers that
@@ -81,9 +85,11 @@ type lane struct {
 	hostPlaces int   // granted and not used yet
 	awaitsHost bool
 
-	waiting    int  // deliveries in its queue in the store, about
-	fetching   bool // somebody is at that queue
-	reserved   bool // room in tenant.aside for what comes from there
+	waiting    int    // deliveries in its queue in the store, about
+	landings   uint32 // of those, ever: what was read in the store before one may lack it
+	seen       uint32 // of those, when somebody last went there
+	fetching   bool   // somebody is at that queue
+	reserved   bool   // room in tenant.aside for what comes from there
 	fetchAfter time.Time
 	checkAt    time.Time // see checkEvery
 
@@ -91,6 +97,8 @@ type lane struct {
 	alarmAt time.Time // zero = not set
 	watched bool      // by the sweep
 	testing bool
+
+	order *order // of what has a key; nil before the first
 
 	allowance allowance // of the attempt log
 	metrics   *laneMetrics
@@ -103,6 +111,7 @@ type effects struct {
 	gone    bool       // the route is
 	fetch   bool       // from the queue in the store
 	vacated *host      // a place that was not used
+	outbox  bool       // of order is to be carried out
 }
 
 // put takes d over unless there is no room for it, or nothing may be attempted.
@@ -112,11 +121,7 @@ func (ln *lane) put(now time.Time, d delivery) (taken bool, fx effects) {
 	ln.sync()
 	if taken = ln.admits(now, d.weight()); taken {
 		ln.queue.push(d)
-		ln.fresh++
-		ln.bytes += d.weight()
-		if !ln.slow && ln.drain() > ln.in.window.pressure.Load().slowAfter {
-			ln.setSlow(true)
-		}
+		ln.hold(&d)
 	}
 	fx.gone = ln.lost()
 	ln.follow(now, &fx, true)
@@ -124,10 +129,16 @@ func (ln *lane) put(now time.Time, d delivery) (taken bool, fx effects) {
 }
 
 // admits makes room for a fresh delivery of so many bytes, if there is any.
-func (ln *lane) admits(now time.Time, weight int) bool {
-	if ln.closed(now) || ln.breaker.state != outcome.BreakerClosed && !ln.probeFree() {
-		return false
-	}
+func (ln *lane) admits(now time.Time, weight int) bool { return ln.opens(now) && ln.room(weight) }
+
+// opens reports whether one more delivery may be attempted, as far as that does
+// not depend on room.
+func (ln *lane) opens(now time.Time) bool {
+	return !ln.closed(now) && (ln.breaker.state == outcome.BreakerClosed || ln.probeFree())
+}
+
+// room makes room for a fresh delivery of so many bytes, if there is any.
+func (ln *lane) room(weight int) bool {
 	if !ln.slow {
 		if ln.fresh >= ln.in.window.bound()+ln.workers {
 			return false
@@ -158,8 +169,9 @@ func (ln *lane) follow(now time.Time, fx *effects, hiring bool) {
 	switch {
 	case ln.closed(now):
 		if ln.queue.len() > 0 {
-			ln.evict(fx, func(*delivery) bool { return true })
+			ln.evict(now, fx, func(*delivery) bool { return true })
 		}
+		ln.spillHeadless()
 		if ln.breaker.shut(now) {
 			ln.ring(ln.breaker.until, now)
 		}
@@ -168,6 +180,7 @@ func (ln *lane) follow(now time.Time, fx *effects, hiring bool) {
 	default:
 		ln.carryOn(now, fx, hiring)
 	}
+	fx.outbox = ln.order != nil && len(ln.order.outbox) > 0
 }
 
 // carryOn hires workers for an open lane, and sees to its queue in the store.
@@ -190,13 +203,16 @@ func (ln *lane) watch(now time.Time) {
 }
 
 // evict takes those deliveries out of the lane that goes wants.
-func (ln *lane) evict(fx *effects, goes func(*delivery) bool) {
-	gone := ln.queue.sift(goes)
-	for i := range gone {
-		ln.release(&gone[i])
-	}
-	fx.evicted = append(fx.evicted, gone...)
+func (ln *lane) evict(now time.Time, fx *effects, goes func(*delivery) bool) {
 	fx.gone = ln.lost()
+	for _, d := range ln.queue.sift(goes) {
+		ln.release(&d)
+		if d.key != 0 {
+			ln.unseat(now, d)
+		} else {
+			fx.evicted = append(fx.evicted, d)
+		}
+	}
 }
 
 // hire reserves a worker if one more attempt may begin. The worker has to be
@@ -239,8 +255,8 @@ func (ln *lane) rests(now time.Time) bool {
 	return true
 }
 
-// next gives a worker the delivery that waits longest. Without one the worker
-// has ended. hired tells that it is its first.
+// next gives a worker the delivery that waits longest: to attempt it, or to check
+// it first. Without one the worker has ended. hired tells that it is its first.
 func (ln *lane) next(now time.Time, hired bool) (a attempt, ok bool, fx effects) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -248,8 +264,10 @@ func (ln *lane) next(now time.Time, hired bool) (a attempt, ok bool, fx effects)
 		ln.coming--
 	}
 	ln.sync()
-	if ok = ln.queue.len() > 0 && !ln.closed(now) && ln.workers <= ln.limit() &&
-		!ln.exceeds() && !ln.rests(now) && ln.enter(now); ok {
+	ok = ln.queue.len() > 0 && !ln.closed(now) && ln.workers <= ln.limit() && !ln.exceeds()
+	if ok && ln.queue.cell(0).unchecked {
+		a = attempt{delivery: ln.queue.pop(), entry: ln.entry}
+	} else if ok = ok && !ln.rests(now) && ln.enter(now); ok {
 		a = ln.begin(now)
 	} else {
 		ln.workers--
@@ -261,6 +279,22 @@ func (ln *lane) next(now time.Time, hired bool) (a attempt, ok bool, fx effects)
 		fx.vacated = ln.host
 	}
 	return a, ok, fx
+}
+
+// checked takes back a delivery that was checked: it is the next to be attempted,
+// or leaves the lane because the event is not for the route.
+func (ln *lane) checked(began, now time.Time, d delivery, stays bool) {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.speed.observe(now.Sub(began), now)
+	if stays {
+		ln.queue.pushFront(d)
+		return
+	}
+	ln.release(&d)
+	if d.key != 0 {
+		ln.ended(&d, Settle)
+	}
 }
 
 // enter takes what the attempt of the first delivery needs besides a worker.
@@ -345,13 +379,16 @@ func (ln *lane) ready() (*plan, error) {
 	return ln.plan, nil
 }
 
-// end notes how an attempt ended. The worker asks for the next one then, and
-// that draws the consequences.
-func (ln *lane) end(now time.Time, a *attempt, o outcome.Outcome) {
+// end notes how an attempt ended, and what becomes of the delivery. The worker
+// asks for the next one then, and that draws the consequences.
+func (ln *lane) end(now time.Time, a *attempt, o outcome.Outcome, action Action) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	a.leave()
 	ln.release(&a.delivery)
+	if a.key != 0 {
+		ln.ended(&a.delivery, action)
+	}
 	ln.speed.observe(o.Took, now)
 	if a.entry.Epoch != ln.epoch || a.entry.URL != ln.url {
 		return // it says nothing of the receiver as it is now
@@ -407,15 +444,18 @@ func (ln *lane) wake(now time.Time) (fx effects) {
 }
 
 // forgettable reports whether the lane can go: its route is gone, and nothing
-// is left of it. Else it tells the host of its receiver.
-func (ln *lane) forgettable() (bool, *host) {
+// is left of it. Then it has left its host, and takes one anew should it be
+// found a last time when its route is back.
+func (ln *lane) forgettable() bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if !ln.lost() || ln.workers > 0 || ln.queue.len() > 0 || ln.waiting > 0 || ln.fetching || ln.testing {
-		return false, ln.host
+	if !ln.lost() || ln.workers > 0 || ln.queue.len() > 0 || ln.waiting > 0 || ln.fetching || ln.testing || !ln.order.isEmpty() {
+		return false
 	}
 	if ln.alarm != nil {
 		ln.alarm.Stop()
 	}
-	return true, nil
+	ln.in.hosts.leave(ln.host)
+	ln.host, ln.url = nil, ""
+	return true
 }

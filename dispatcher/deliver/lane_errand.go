@@ -10,7 +10,7 @@ import (
 // check sees to the store's queue of a closed lane: at once when the route is
 // gone, else from time to time, for some of it may have become too old.
 func (ln *lane) check(now time.Time, fx *effects) {
-	if ln.waiting == 0 || ln.fetching || ln.router == nil || ln.in.halted.Load() {
+	if ln.waiting == 0 && !ln.order.waits() || ln.fetching || ln.router == nil || ln.in.halted.Load() {
 		return
 	}
 	switch {
@@ -32,7 +32,7 @@ func (ln *lane) check(now time.Time, fx *effects) {
 // wantsMore reports whether the next deliveries are to be taken out of the
 // store. Room for them is then reserved.
 func (ln *lane) wantsMore(now time.Time) bool {
-	if ln.waiting == 0 || ln.fetching {
+	if ln.waiting == 0 && !ln.order.isReady() || ln.fetching {
 		return false
 	}
 	switch {
@@ -64,23 +64,32 @@ type errand int
 
 const (
 	toAttempt errand = iota // what waits there
+	toChains                // what waits in queues of keys
 	toExpire                // what has waited for too long
 	toBury                  // all of it: the route is gone
 )
 
-// wants tells what the lane wants from the store's queue by now. Before it had
-// asked for something to attempt, or for something else: that may have changed.
-func (ln *lane) wants() errand {
+// wants tells what the lane wants from the store's queue by now, or from the
+// queues of which chains. Before it had asked for something to attempt, or for
+// something else: that may have changed.
+func (ln *lane) wants() (errand, []errandTo) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	ln.sync()
+	ln.seen = ln.landings
 	switch {
-	case ln.reserved:
-		return toAttempt // it has room, and gives back what it cannot attempt
+	case ln.reserved: // it has room, and gives back what it cannot attempt
+		if heads := ln.headsWanted(); len(heads) > 0 {
+			return toChains, heads
+		}
+		return toAttempt, nil
 	case ln.lost():
-		return toBury
+		if ln.waiting == 0 && ln.order.waits() {
+			return toChains, ln.order.takeTails(maxHeads)
+		}
+		return toBury, nil
 	default:
-		return toExpire
+		return toExpire, nil
 	}
 }
 
@@ -94,6 +103,7 @@ type haul struct {
 	exhausted bool       // nothing was left
 	overdue   bool       // the front was too old: what is behind it may be as well
 	attempt   []delivery // those of them that the lane is to attempt
+	chains    []catch    // out of their queues, which taken does not count
 	err       error
 }
 
@@ -109,16 +119,18 @@ func (ln *lane) fetched(now time.Time, h haul) (fx effects) {
 	}
 	for _, d := range h.attempt {
 		d.own, d.queued = true, now
-		ln.own++
-		ln.tenant.aside.force(d.weight())
+		ln.holdOwn(&d)
 		ln.queue.push(d)
 	}
+	ln.caught(now, h.chains)
 	ln.waiting = max(ln.waiting-h.taken, 0)
 	switch {
 	case h.err != nil:
 		ln.fetchAfter = now.Add(fetchPause)
-	case h.exhausted:
+	case h.exhausted && ln.landings == ln.seen:
 		ln.waiting = 0
+	case h.overdue && len(h.chains) > 0:
+		ln.checkAt = now.Add(checkChainPause)
 	case h.overdue:
 		ln.checkAt = now.Add(checkPause)
 	}
@@ -130,6 +142,10 @@ func (ln *lane) fetched(now time.Time, h haul) (fx effects) {
 func (ln *lane) sentence() (time.Duration, outcome.Outcome) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
+	return ln.limitOfAge()
+}
+
+func (ln *lane) limitOfAge() (time.Duration, outcome.Outcome) {
 	age, why := closedMaxAge, outcome.Outcome{Reason: outcome.Expired}
 	if ln.entry != nil {
 		if ln.entry.Retry.MaxAge > 0 {
@@ -148,6 +164,7 @@ func (ln *lane) stored(n int, now time.Time) (fx effects) {
 	defer ln.mu.Unlock()
 	ln.sync()
 	ln.waiting += n
+	ln.landings++
 	if ln.closed(now) {
 		ln.check(now, &fx) // who closed it empties it: this may be who writes what is taken out
 	} else {
@@ -156,12 +173,23 @@ func (ln *lane) stored(n int, now time.Time) (fx effects) {
 	return fx
 }
 
+// landed is how often something was put into the lane's queue in the store.
+func (ln *lane) landed() uint32 {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return ln.landings
+}
+
 // correct takes over how many deliveries wait in the store's queue, without
-// those that were taken out of it.
-func (ln *lane) correct(n int, now time.Time) (fx effects) {
+// those that were taken out of it, as counted since it had so many landings. The
+// count may lack what landed since, and what somebody takes out right now.
+func (ln *lane) correct(n int, landings uint32, now time.Time) (fx effects) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	ln.sync()
+	if ln.fetching || ln.landings != landings {
+		n = max(n, ln.waiting)
+	}
 	ln.waiting = n
 	ln.follow(now, &fx, true)
 	return fx

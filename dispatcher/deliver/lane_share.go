@@ -41,6 +41,21 @@ func (ln *lane) exceeds() bool {
 	return ln.workers > 1 && ln.extra > 0 && (ln.tenant.attempts.over() || ln.slow && ln.tenant.slow.over())
 }
 
+// hold counts d, a fresh delivery for which room was made.
+func (ln *lane) hold(d *delivery) {
+	ln.fresh++
+	ln.bytes += d.weight()
+	if !ln.slow && ln.drain() > ln.in.window.pressure.Load().slowAfter {
+		ln.setSlow(true)
+	}
+}
+
+// holdOwn counts d, which came out of the store.
+func (ln *lane) holdOwn(d *delivery) {
+	ln.own++
+	ln.tenant.aside.force(d.weight())
+}
+
 // release uncounts d, which leaves the lane.
 func (ln *lane) release(d *delivery) {
 	switch {
@@ -110,6 +125,7 @@ func (ln *lane) sweep(now time.Time, p *pressure) (again bool, fx effects) {
 	if ln.slow && ln.queue.len() > 0 {
 		ln.evictSlow(now, &fx)
 	}
+	ln.spillLong(now.Add(-maxWait), ln.slow && (ln.fresh > slowBound+ln.workers || ln.tenant.aside.over()))
 	ln.follow(now, &fx, true)
 	ln.watched = ln.busy(now)
 	return ln.watched, fx
@@ -120,7 +136,7 @@ func (ln *lane) sweep(now time.Time, p *pressure) (again bool, fx effects) {
 // its share. What came out of the store stays.
 func (ln *lane) evictSlow(now time.Time, fx *effects) {
 	kept, long, over := 0, now.Add(-maxWait), ln.tenant.aside.over()
-	ln.evict(fx, func(d *delivery) bool {
+	ln.evict(now, fx, func(d *delivery) bool {
 		if d.own {
 			return false
 		}
@@ -135,10 +151,11 @@ func (ln *lane) stuck(now time.Time, after time.Duration) bool {
 	if now.Sub(ln.speed.moved) <= after {
 		return false
 	}
-	return ln.queue.len() > 0 || ln.workers > 0 && (ln.slow || ln.workers >= ln.limit())
+	return ln.queue.len() > 0 || ln.order.hasFollowers() || ln.workers > 0 && (ln.slow || ln.workers >= ln.limit())
 }
 
 // busy reports whether the lane needs to be swept.
 func (ln *lane) busy(now time.Time) bool {
-	return ln.queue.len() > 0 || ln.workers > 0 || ln.waiting > 0 && !ln.closed(now)
+	return ln.queue.len() > 0 || ln.workers > 0 || ln.order.hasFollowers() ||
+		(ln.waiting > 0 || ln.order.isReady()) && !ln.closed(now)
 }

@@ -47,6 +47,7 @@ func (ln *lane) move() {
 	}
 	old, places := ln.host, ln.hostPlaces
 	ln.host, ln.hostPlaces, ln.awaitsHost = ln.in.hosts.of(u), 0, false
+	ln.in.hosts.leave(old)
 	if places > 0 {
 		go func() { // without the mutex, for other lanes get the places
 			for range places {

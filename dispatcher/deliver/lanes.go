@@ -28,9 +28,17 @@ type Options struct {
 	Tracer   *trace.Tracer // nil = off
 	Logger   *slog.Logger
 
+	// Shared tells that others deliver from the same backlog. No order is kept
+	// then, for no dispatcher knows what the others have.
+	Shared bool
+
 	// Bounds of the attempts to one host and port, over all routes; zero = none.
 	HostConcurrency int
 	HostRate        route.Rate
+
+	// Room is the part of the usual bounds that attempts and their events keep to,
+	// for a process with little memory; zero = all of it, and not less than [MinRoom].
+	Room float64
 }
 
 // A Client sends deliveries, as [egress.Client] does.
@@ -51,6 +59,7 @@ type Lanes struct {
 
 	fetches fetches
 	spell   spell
+	checks  checks
 
 	mu      sync.RWMutex
 	lanes   map[string]*lane
@@ -61,6 +70,7 @@ type Lanes struct {
 
 	crew    crew
 	workers sync.WaitGroup // that work for a lane
+	asides  sync.WaitGroup // what nobody is to wait for: see kept and judge
 	halted  atomic.Bool
 	stop    context.Context    // done when no attempt may begin any more
 	halt    context.CancelFunc // ends stop
@@ -71,7 +81,7 @@ type Lanes struct {
 
 // NewLanes makes Lanes; [Lanes.Run] makes them work.
 func NewLanes(opts Options) *Lanes {
-	l := &Lanes{opts: opts, pools: newPools(), lanes: map[string]*lane{}, tenants: map[string]*tenant{}}
+	l := &Lanes{opts: opts, pools: newPools(opts.Room), checks: newChecks(), lanes: map[string]*lane{}, tenants: map[string]*tenant{}}
 	l.window.init()
 	l.hosts = hosts{concurrency: opts.HostConcurrency, rate: opts.HostRate, granted: l.granted, by: map[string]*host{}}
 	l.prompt = newKeeper(opts.Backlog, opts.Logger, 0, l.settleKept)
@@ -88,10 +98,9 @@ func NewLanes(opts Options) *Lanes {
 // in the backlog.
 func (l *Lanes) Run(ctx context.Context) {
 	defer context.AfterFunc(ctx, l.Halt)() // at once: a sweep may be waiting for the backlog
-	var keeping, counting sync.WaitGroup
-	for _, k := range []*keeper{l.prompt, l.bulk} {
-		keeping.Go(func() { k.run(l.stop) })
-	}
+	var prompt, bulk, counting sync.WaitGroup
+	prompt.Go(func() { l.prompt.run(l.stop) })
+	bulk.Go(func() { l.bulk.run(l.stop) })
 	counting.Go(l.count)
 	l.sweepUntil(ctx)
 
@@ -104,8 +113,10 @@ func (l *Lanes) Run(ctx context.Context) {
 	l.workers.Wait()
 	l.crew.disband()
 	close(l.prompt.end)
+	prompt.Wait()
+	l.asides.Wait() // what waited for what is on disk now
 	close(l.bulk.end)
-	keeping.Wait()
+	bulk.Wait()
 }
 
 // Halt lets no attempt begin any more: what is handed in from now on goes to the
@@ -127,7 +138,11 @@ func (l *Lanes) Deliver(st event.Stored, to []route.Match) {
 	for _, m := range to {
 		id := m.Entry.ID
 		l.opts.Recorder.Pending(id, 1)
-		l.put(now, id, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now})
+		key := m.Key
+		if l.opts.Shared {
+			key = 0
+		}
+		l.put(now, id, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now, key: key, unchecked: m.Unchecked})
 	}
 }
 
@@ -136,12 +151,31 @@ func (l *Lanes) Resume(d Deferral, claim *event.Claim) {
 	l.opts.Recorder.Stored(d.Route, -1)
 	l.opts.Recorder.Pending(d.Route, 1)
 	now := time.Now()
-	l.put(now, d.Route, delivery{parcel: newParcel(d.Event), attempts: d.Attempts, seq: d.Seq, claim: claim, queued: now})
+	again := newDelivery(d, claim)
+	again.queued = now
+	if d.Key != 0 {
+		ln := l.lane(d.Route)
+		l.carryOut(ln, ln.resume(now, again))
+		return
+	}
+	l.put(now, d.Route, again)
+}
+
+// newDelivery is what the store kept as d.
+func newDelivery(d Deferral, claim *event.Claim) delivery {
+	return delivery{
+		parcel: newParcel(d.Event), attempts: d.Attempts, seq: d.Seq, claim: claim,
+		key: d.Key, unchecked: d.Unchecked,
+	}
 }
 
 // put hands d to its lane, or to the store when it does not fit.
 func (l *Lanes) put(now time.Time, id string, d delivery) {
 	ln := l.lane(id)
+	if d.key != 0 {
+		l.carryOut(ln, ln.putOrdered(now, d))
+		return
+	}
 	taken, fx := ln.put(now, d)
 	if !taken {
 		fx.evicted = append(fx.evicted, d)
@@ -162,6 +196,9 @@ func (l *Lanes) carryOut(ln *lane, fx effects) {
 	if fx.vacated != nil {
 		fx.vacated.leave(time.Now())
 	}
+	if fx.outbox {
+		l.flush(ln)
+	}
 	for _, d := range fx.evicted {
 		if fx.gone {
 			l.bury(ln, d, outcome.Outcome{Reason: outcome.RouteGone})
@@ -180,7 +217,7 @@ func (l *Lanes) serve(ln *lane) {
 	}
 }
 
-// work attempts what waits in ln, one after the other, until nothing does.
+// work checks and attempts what waits in ln, one after the other, until nothing does.
 func (l *Lanes) work(ln *lane) {
 	defer l.workers.Done()
 	for hired := true; ; hired = false {
@@ -189,7 +226,11 @@ func (l *Lanes) work(ln *lane) {
 		if !ok {
 			return
 		}
-		l.attempt(ln, &a)
+		if a.unchecked {
+			l.check(ln, a.delivery, a.entry)
+		} else {
+			l.attempt(ln, &a)
+		}
 	}
 }
 
@@ -228,15 +269,25 @@ func (l *Lanes) settleKept(ks []kept) {
 		default:
 			l.opts.Recorder.Stored(id, 1)
 			l.opts.Metrics.enqueued.Inc()
-			waiting[k.lane]++
+			if k.key == 0 {
+				waiting[k.lane]++
+			}
 		}
-		l.opts.Recorder.Pending(id, -1)
-		k.claim.Done()
+		if k.key != 0 {
+			l.kept(&k) // first, for it may have to be copied until then
+		}
+		l.settle(k.lane, &k.delivery)
 	}
 	now := time.Now()
 	for ln, n := range waiting {
 		l.carryOut(ln, ln.stored(n, now))
 	}
+}
+
+// settle ends what the lanes have to do with d: it is delivered, or on disk.
+func (l *Lanes) settle(ln *lane, d *delivery) {
+	l.opts.Recorder.Pending(ln.id, -1)
+	d.claim.Done()
 }
 
 // lane returns the lane of a route, making it at first use.
@@ -278,11 +329,8 @@ func (l *Lanes) all() []*lane {
 func (l *Lanes) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	used := map[*host]struct{}{}
 	for id, ln := range l.lanes {
-		forgettable, h := ln.forgettable()
-		if !forgettable {
-			used[h] = struct{}{}
+		if !ln.forgettable() {
 			continue
 		}
 		delete(l.lanes, id)
@@ -292,5 +340,5 @@ func (l *Lanes) forget() {
 			delete(l.tenants, namespace)
 		}
 	}
-	l.hosts.retain(used)
+	l.hosts.forget()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
@@ -91,6 +92,37 @@ func TestADeliveryOfADeletedWebhookBecomesADeadLetter(t *testing.T) {
 	if _, dead := r.backlog.kept(); len(dead) != 1 || dead[0].Why.Reason != outcome.RouteGone {
 		t.Errorf("dead is %+v", dead)
 	}
+}
+
+func TestAStopWaitsOnceForABacklogThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var routes []route.Route
+		for i := range 50 {
+			routes = append(routes, route.Route{ID: fmt.Sprint("cms/a", i), Hold: "RefNotFound", Events: []string{"*"}})
+		}
+		r := start(t, nil, routes...)
+		r.backlog.fail(true)
+		r.backlog.takes = 10 * time.Second
+		fed := make(chan struct{})
+		go func() {
+			defer close(fed)
+			for i := range 1000 {
+				r.post(fmt.Sprint(i))
+			}
+		}()
+		pass(time.Minute)
+		begun := time.Now()
+		r.Halt()
+		<-fed
+		r.stop()
+		if took := time.Since(begun); took > 21*time.Second { // what it was about, and once more
+			t.Errorf("the stop takes %s", took)
+		}
+		if n := r.countReleased(); n != 0 {
+			t.Errorf("%d claims were released although nothing was kept", n)
+		}
+	})
 }
 
 func TestAStopIsNotHeldUpByABacklogThatCannotBeWritten(t *testing.T) {

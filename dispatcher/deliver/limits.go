@@ -49,6 +49,7 @@ func nextToken(l *rate.Limiter, now time.Time) time.Time {
 type host struct {
 	concurrency int // 0 = no bound
 	granted     func(*host, *lane)
+	lanes       int // whose receivers it has; guarded by hosts.mu
 
 	mu      sync.Mutex
 	limiter *rate.Limiter // nil = no bound
@@ -131,13 +132,17 @@ func (h *host) arm(now time.Time) {
 	h.alarm.Reset(wait)
 }
 
-// stop ends the alarm.
-func (h *host) stop() {
+// stop ends the alarm, unless an attempt is under way: that one still counts.
+func (h *host) stop() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.active > 0 {
+		return false
+	}
 	if h.alarm != nil {
 		h.alarm.Stop()
 	}
+	return true
 }
 
 // hosts are the hosts of the receivers that there are.
@@ -150,7 +155,8 @@ type hosts struct {
 	by map[string]*host // by host and port
 }
 
-// of returns the host of u, nil when hosts have no bounds.
+// of returns the host of u for a lane, which leaves it some day, nil when hosts
+// have no bounds.
 func (hs *hosts) of(u *url.URL) *host {
 	if hs.concurrency == 0 && hs.rate.Requests == 0 {
 		return nil
@@ -166,7 +172,18 @@ func (hs *hosts) of(u *url.URL) *host {
 		}
 		hs.by[name] = h
 	}
+	h.lanes++
 	return h
+}
+
+// leave follows when a lane has another host than h, which may be nil, or ends.
+func (hs *hosts) leave(h *host) {
+	if h == nil {
+		return
+	}
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	h.lanes--
 }
 
 // hostName is the host and port of u, the same however they are spelled: else
@@ -187,13 +204,12 @@ func hostName(u *url.URL) string {
 	return net.JoinHostPort(name, port)
 }
 
-// retain forgets the hosts that are not in use.
-func (hs *hosts) retain(used map[*host]struct{}) {
+// forget drops the hosts that no lane has any more.
+func (hs *hosts) forget() {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	for name, h := range hs.by {
-		if _, ok := used[h]; !ok {
-			h.stop()
+		if h.lanes == 0 && h.stop() {
 			delete(hs.by, name)
 		}
 	}

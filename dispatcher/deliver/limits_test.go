@@ -137,6 +137,50 @@ func TestAHostKeepsToItsRate(t *testing.T) {
 	})
 }
 
+func TestAHostThatARouteComesBackToKeepsToItsBounds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rc := newReceivers()
+		rc.on("first", after(4*time.Second))
+		r := start(t, func(o *deliver.Options) {
+			rc.options(o)
+			o.HostConcurrency = 1
+		}, aRoute("a", "http://first/"))
+		r.post("one")
+		pass(time.Second)
+		r.table(t, aRoute("a", "http://second/"))
+		pass(time.Second) // in which hosts that nobody needs are forgotten
+		r.table(t, aRoute("a", "http://first/"))
+		r.post("two")
+		pass(time.Minute)
+		if got := rc.atOnce("first"); got != 1 || rc.count("first") != 2 {
+			t.Errorf("%d of %d attempts were under way at once, want 1 of 2", got, rc.count("first"))
+		}
+	})
+}
+
+func TestAHostIsTheSameForAllLanesUntilTheLastHasLeft(t *testing.T) {
+	t.Parallel()
+	hosts := deliver.NewHosts(1)
+	first := hosts.Of(t, "http://a/1")
+	hosts.Forget()
+	second := hosts.Of(t, "http://a/2")
+	if first != second {
+		t.Error("a host that a lane has was forgotten")
+	}
+	hosts.Leave(first)
+	hosts.Forget()
+	if hosts.Of(t, "http://a/3") != second {
+		t.Error("a host that another lane has was forgotten")
+	}
+	hosts.Leave(second)
+	hosts.Leave(second)
+	hosts.Forget()
+	if n := hosts.Count(); n != 0 {
+		t.Errorf("%d hosts are known that no lane has", n)
+	}
+}
+
 func TestAHostHasOneNameHoweverItIsSpelled(t *testing.T) {
 	t.Parallel()
 	for want, spellings := range map[string][]string{

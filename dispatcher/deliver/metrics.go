@@ -28,6 +28,8 @@ type Metrics struct {
 	reused   prometheus.Counter
 	dialled  prometheus.Counter
 
+	conditionErrors prometheus.Counter
+
 	perWebhook      bool
 	webhookAttempts *prometheus.CounterVec
 	webhookLatency  *prometheus.HistogramVec
@@ -64,6 +66,10 @@ func NewMetrics(r prometheus.Registerer, o MetricsOptions) *Metrics {
 		reused:  connections.WithLabelValues("reused"),
 		dialled: connections.WithLabelValues("new"),
 
+		conditionErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_deliver_condition_errors_total", Help: "Conditions left to the lanes that failed with something else than no, by type mismatch or cost.",
+		}),
+
 		perWebhook: o.PerWebhook,
 		webhookAttempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "postrider_webhook_attempts_total", Help: "Attempts, by webhook and by how they ended.",
@@ -76,7 +82,7 @@ func NewMetrics(r prometheus.Registerer, o MetricsOptions) *Metrics {
 	for _, reason := range outcome.AttemptReasons {
 		m.attempts[reason] = attempts.WithLabelValues(string(reason))
 	}
-	r.MustRegister(attempts, connections, m.duration, m.inFlight, m.deferred, m.enqueued, m.dead, gauges{m})
+	r.MustRegister(attempts, connections, m.duration, m.inFlight, m.deferred, m.enqueued, m.dead, m.conditionErrors, gauges{m})
 	if o.PerWebhook {
 		r.MustRegister(m.webhookAttempts, m.webhookLatency)
 	}

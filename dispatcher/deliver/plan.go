@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 
 	"github.com/postrider/postrider/dispatcher/authorize"
 	"github.com/postrider/postrider/dispatcher/egress"
@@ -26,6 +27,8 @@ type plan struct {
 
 	given []string // the headers of the target that came from users
 	agent string   // the User-Agent if it is ours
+
+	secrets func() sought // what no record may show, made when it is first needed
 }
 
 // newPlan makes ready e, which is complete.
@@ -39,6 +42,7 @@ func newPlan(e *route.Entry) (*plan, error) {
 		return nil, fmt.Errorf("preparing the signature of %s: %w", e.ID, err)
 	}
 	p := &plan{Entry: e, host: u.Host, signer: signer}
+	p.secrets = sync.OnceValue(func() sought { return secretsOf(&e.Route) })
 	header, err := p.header(&u)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the authorization of %s: %w", e.ID, err)

@@ -3,6 +3,8 @@ package deliver
 import (
 	"strings"
 	"sync/atomic"
+
+	"github.com/postrider/postrider/dispatcher/event"
 )
 
 // A pool is a number of places that namespaces share by dynamic thresholds
@@ -26,11 +28,16 @@ type share struct {
 
 // take takes n places if the namespace may have them.
 func (s *share) take(n int) bool {
-	if s.held.Load()+int64(n) > s.pool.size-s.pool.used.Load() {
+	if !s.mayTake(n) {
 		return false
 	}
 	s.force(n)
 	return true
+}
+
+// mayTake reports whether the namespace may have n more places.
+func (s *share) mayTake(n int) bool {
+	return s.held.Load()+int64(n) <= s.pool.size-s.pool.used.Load()
 }
 
 // force takes n places, come what may; a negative n gives them back.
@@ -60,27 +67,46 @@ const (
 	// ...but for one of each namespace: large ones must find room even where
 	// many namespaces share.
 	maxLone = 6 << 20
+	// ...and so much in the smallest of processes: the largest event.
+	minLone = event.MaxBody + event.MaxBody/8
 	// maxAside bounds what waits in slow lanes, or came out of the queues in
 	// the store...
 	maxAside = 32 << 20
 	// ...but for the only delivery of a slow lane, if it is no larger than
 	// maxSpareEach. These may exceed it by maxSpare.
 	maxSpare, maxSpareEach = 2 << 20, 4 << 10
+
+	// maxChains bounds the chains of all lanes, some 300 bytes each, but for
+	// slots and what the store kept from before the start.
+	maxChains = 1 << 17
 )
 
 // MaxHeld is how many bytes of events receivers that hang can keep in memory.
 const MaxHeld = maxUnderWay + maxLone + maxAside + maxSpare
 
+// MinRoom is the least part of these bounds that leaves room for the largest events.
+const MinRoom = 1.0 / 8
+
 // pools are what all namespaces share.
 type pools struct {
 	attempts, slow, first pool // of attempts
 	underWay, lone, aside pool // of bytes
+	chains                pool
+	spare                 int // bytes beyond the size of aside
 }
 
-func newPools() *pools {
+// newPools makes pools of so much of their sizes; 0 = all.
+func newPools(room float64) *pools {
+	if room == 0 {
+		room = 1
+	}
+	of := func(size int) int64 { return int64(max(room, MinRoom) * float64(size)) }
 	p := &pools{}
-	p.attempts.size, p.slow.size, p.first.size = maxAttempts, maxSlowAttempts, maxFirst
-	p.underWay.size, p.lone.size, p.aside.size = maxUnderWay, maxLone, maxAside
+	p.attempts.size, p.slow.size, p.first.size = of(maxAttempts), of(maxSlowAttempts), of(maxFirst)
+	p.underWay.size, p.aside.size = of(maxUnderWay), of(maxAside)
+	p.lone.size = max(of(maxLone), minLone)
+	p.chains.size = of(maxChains)
+	p.spare = int(of(maxSpare))
 	return p
 }
 
@@ -88,13 +114,16 @@ func newPools() *pools {
 type tenant struct {
 	attempts, slow, first share
 	underWay, lone, aside share
+	chains                share
+	spareBytes            int // see pools
 	lanes                 int // of this namespace; guarded by Lanes.mu
 }
 
 func newTenant(p *pools) *tenant {
-	t := &tenant{}
+	t := &tenant{spareBytes: p.spare}
 	t.attempts.pool, t.slow.pool, t.first.pool = &p.attempts, &p.slow, &p.first
 	t.underWay.pool, t.lone.pool, t.aside.pool = &p.underWay, &p.lone, &p.aside
+	t.chains.pool = &p.chains
 	return t
 }
 
@@ -114,7 +143,7 @@ func (t *tenant) room(n int) *share {
 
 // spare takes n bytes for the only delivery of a slow lane, if it is small.
 func (t *tenant) spare(n int) bool {
-	if n > maxSpareEach || !t.aside.pool.takes(n, maxSpare) {
+	if n > maxSpareEach || !t.aside.pool.takes(n, t.spareBytes) {
 		return false
 	}
 	t.aside.force(n)

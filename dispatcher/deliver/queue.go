@@ -22,15 +22,31 @@ func (q *fifo) cell(i int) *delivery {
 }
 
 func (q *fifo) push(d delivery) {
-	if q.n == len(q.cells) {
-		grown := make([]delivery, max(2*q.n, keepCells/2))
-		for i := range q.n {
-			grown[i] = *q.cell(i)
-		}
-		q.cells, q.head = grown, 0
-	}
+	q.grow()
 	q.n++
 	*q.cell(q.n - 1) = d
+}
+
+// pushFront puts d before all others.
+func (q *fifo) pushFront(d delivery) {
+	q.grow()
+	q.n++
+	if q.head--; q.head < 0 {
+		q.head = len(q.cells) - 1
+	}
+	*q.cell(0) = d
+}
+
+// grow makes room for one more.
+func (q *fifo) grow() {
+	if q.n < len(q.cells) {
+		return
+	}
+	grown := make([]delivery, max(2*q.n, keepCells/2))
+	for i := range q.n {
+		grown[i] = *q.cell(i)
+	}
+	q.cells, q.head = grown, 0
 }
 
 // pop takes the first of at least one.

@@ -67,36 +67,47 @@ func (r *Record) sent(p *plan, post *egress.Post) {
 	}
 }
 
-// answered records what came back, if anything did.
-func (r *Record) answered(resp *egress.Response, keepBody bool) {
+// answered records what came back, if anything did, without what was sent to
+// prove who sends: the receiver may have put that into its answer. With an error
+// the answer broke off.
+func (r *Record) answered(p *plan, post *egress.Post, resp *egress.Response, err error) {
 	if r == nil || resp.Status == 0 {
 		return
 	}
-	r.Response = &ResponseRecord{Status: resp.Status, Header: recordHeader(resp.Header), Bytes: len(resp.Body)}
-	if keepBody {
-		r.Response.Body = strings.ToValidUTF8(string(resp.Body[:min(len(resp.Body), maxRecordedBody)]), "\uFFFD")
+	secrets := p.secrets()
+	for _, f := range post.Fields {
+		if f.Name == sign.HeaderSignature {
+			secrets = slices.Concat(seek(strings.Fields(strings.ReplaceAll(f.Value, "v1,", ""))...), secrets)
+		}
+	}
+	r.Response = &ResponseRecord{Status: resp.Status, Header: recordHeader(resp.Header, secrets), Bytes: len(resp.Body)}
+	if p.KeepResponses {
+		body := resp.Body[:min(len(resp.Body), secrets.window(maxRecordedBody))]
+		r.Response.Body = secrets.scrub(body, maxRecordedBody, resp.Truncated || err != nil)
 	}
 }
 
 // recordHeader keeps the first lines of h, by name, within bounds, without what
 // lets somebody in.
-func recordHeader(h http.Header) http.Header {
+func recordHeader(h http.Header, secrets sought) http.Header {
 	kept := http.Header{}
 	lines, bytes := 0, 0
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
-			switch {
-			case confidential(name):
+			if confidential(name) {
 				v = redacted
-			case name == "Location": // a query may let somebody in
-				v, _, _ = strings.Cut(v, "?")
 			}
 			lines++
 			bytes += len(name) + len(v)
 			if lines > maxRecordedLines || bytes > maxRecordedHeader {
 				return kept
 			}
-			kept[name] = append(kept[name], strings.ToValidUTF8(v, "\uFFFD"))
+			v = secrets.scrub([]byte(v), maxRecordedHeader, false)
+			if name == "Location" { // a query may let somebody in
+				v, _, _ = strings.Cut(v, "?")
+			}
+			shown := secrets.scrub([]byte(name), maxRecordedHeader, false)
+			kept[shown] = append(kept[shown], v)
 		}
 	}
 	return kept

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/route"
 )
 
 const (
@@ -98,9 +99,11 @@ func (s *spell) note(log *slog.Logger, err error) {
 // attempt, or to give up those for which there will be no attempt.
 func (l *Lanes) fetch(ln *lane) {
 	var h haul
-	switch ln.wants() {
+	switch what, chains := ln.wants(); what {
 	case toAttempt:
 		h = l.dequeueYoung(ln)
+	case toChains:
+		h = l.visit(ln, chains)
 	case toExpire:
 		h = l.expire(ln)
 	case toBury:
@@ -110,12 +113,12 @@ func (l *Lanes) fetch(ln *lane) {
 }
 
 func (l *Lanes) dequeueYoung(ln *lane) haul {
-	ds, err := l.dequeue(ln)
+	ds, err := l.dequeue(ln, 0)
 	h := haul{taken: len(ds), exhausted: len(ds) == 0, err: err}
 	maxAge, _ := ln.sentence()
 	for _, d := range ds {
 		if time.Since(d.event.Accepted) > maxAge {
-			l.bury(ln, d, outcome.Outcome{Reason: outcome.Expired})
+			l.expired(ln, d, outcome.Outcome{Reason: outcome.Expired})
 		} else {
 			h.attempt = append(h.attempt, d)
 		}
@@ -124,15 +127,15 @@ func (l *Lanes) dequeueYoung(ln *lane) haul {
 }
 
 func (l *Lanes) buryAll(ln *lane) haul {
-	ds, err := l.dequeue(ln)
+	ds, err := l.dequeue(ln, 0)
 	for _, d := range ds {
 		l.bury(ln, d, outcome.Outcome{Reason: outcome.RouteGone})
 	}
 	return haul{taken: len(ds), exhausted: len(ds) == 0, err: err}
 }
 
-func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
-	kept, claims, err := l.opts.Backlog.Dequeue(l.stop, QueueID{Route: ln.id})
+func (l *Lanes) dequeue(ln *lane, key route.Key) ([]delivery, error) {
+	kept, claims, err := l.opts.Backlog.Dequeue(l.stop, QueueID{Route: ln.id, Key: key})
 	if l.stop.Err() == nil {
 		l.spell.note(l.opts.Logger, err)
 	}
@@ -141,7 +144,7 @@ func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
 	}
 	ds := make([]delivery, len(kept))
 	for i, d := range kept {
-		ds[i] = delivery{parcel: newParcel(d.Event), attempts: d.Attempts, seq: d.Seq, claim: claims[i]}
+		ds[i] = newDelivery(d, claims[i])
 	}
 	l.opts.Recorder.Stored(ln.id, -len(ds))
 	l.opts.Recorder.Pending(ln.id, len(ds))
@@ -152,17 +155,22 @@ func (l *Lanes) dequeue(ln *lane) ([]delivery, error) {
 // not attempt it. Behind the first that is young enough all others are.
 func (l *Lanes) expire(ln *lane) haul {
 	maxAge, why := ln.sentence()
-	_, oldest, err := l.opts.Backlog.Oldest(l.stop, ln.id)
+	from, oldest, err := l.opts.Backlog.Oldest(l.stop, ln.id)
 	if l.stop.Err() == nil {
 		l.spell.note(l.opts.Logger, err)
 	}
 	if err != nil || oldest.IsZero() || time.Since(oldest) <= maxAge {
 		return haul{err: err}
 	}
-	ds, err := l.dequeue(ln)
+	if from.Key != 0 {
+		h := l.visit(ln, ln.visitFront(from.Key))
+		h.overdue = true
+		return h
+	}
+	ds, err := l.dequeue(ln, 0)
 	for _, d := range ds {
 		if time.Since(d.event.Accepted) > maxAge {
-			l.bury(ln, d, why)
+			l.expired(ln, d, why)
 		} else {
 			l.enqueue(ln, d)
 		}
@@ -172,6 +180,10 @@ func (l *Lanes) expire(ln *lane) haul {
 
 // recount takes over from the store how many deliveries wait there.
 func (l *Lanes) recount(ctx context.Context) {
+	landings := map[*lane]uint32{}
+	for _, ln := range l.all() {
+		landings[ln] = ln.landed()
+	}
 	counts, err := l.opts.Backlog.Waiting(ctx)
 	if ctx.Err() != nil {
 		return
@@ -180,21 +192,20 @@ func (l *Lanes) recount(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	now := time.Now()
-	for id, n := range counts {
-		ln := l.lane(id.Route)
-		l.carryOut(ln, ln.correct(n, now))
-	}
-	for _, ln := range l.all() {
-		if counts[QueueID{Route: ln.id}] == 0 {
-			l.carryOut(ln, ln.correct(0, now))
+	for id := range counts {
+		if id.Key == 0 { // what has a key is counted by the lane
+			l.lane(id.Route)
 		}
+	}
+	now := time.Now()
+	for _, ln := range l.all() {
+		l.carryOut(ln, ln.correct(counts[QueueID{Route: ln.id}], landings[ln], now))
 	}
 }
 
 // Enqueue puts deliveries at the end of the queues of their routes: they are on
 // disk when it returns nil. What it is given was accepted at another time, and
-// begins anew: its age counts from now.
+// begins anew: its age counts from now, and nothing orders it.
 func (l *Lanes) Enqueue(ctx context.Context, ds ...Deferral) error {
 	now := time.Now()
 	anew := make([]Deferral, len(ds))
@@ -204,7 +215,7 @@ func (l *Lanes) Enqueue(ctx context.Context, ds ...Deferral) error {
 		if renewed[d.Event] == nil {
 			renewed[d.Event] = renew(d.Event, now)
 		}
-		d.Event = renewed[d.Event]
+		d.Event, d.Key = renewed[d.Event], 0
 		anew[i] = d
 		counts[d.Route]++
 	}

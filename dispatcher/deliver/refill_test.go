@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,64 @@ func TestWhatWaitsInTheStoreIsFoundAndDelivered(t *testing.T) {
 			t.Errorf("the metric says that %v wait", got)
 		}
 	})
+}
+
+// A lateBacklog tells what it has found only after a while.
+type lateBacklog struct {
+	*backlog
+	takes   atomic.Int64 // time
+	phantom atomic.Bool  // counts one more than there is
+}
+
+func (b *lateBacklog) late() { <-time.After(time.Duration(b.takes.Load())) }
+
+func (b *lateBacklog) Waiting(ctx context.Context) (map[deliver.QueueID]int, error) {
+	counts, err := b.backlog.Waiting(ctx)
+	if b.phantom.CompareAndSwap(true, false) {
+		counts[deliver.QueueID{Route: "cms/a"}]++
+	}
+	b.late()
+	return counts, err
+}
+
+func (b *lateBacklog) Dequeue(ctx context.Context, id deliver.QueueID) ([]deliver.Deferral, []*event.Claim, error) {
+	defer b.late()
+	return b.backlog.Dequeue(ctx, id)
+}
+
+func TestWhatComesIntoTheStoreWhileItIsLookedAtIsNotMissed(t *testing.T) {
+	t.Parallel()
+	for what, phantom := range map[string]bool{"a count": false, "a reading that finds nothing": true} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rc := newReceivers()
+				rc.on("a", after(5*time.Millisecond))
+				b := &lateBacklog{backlog: &backlog{}}
+				rt := aRoute("a", "http://a/")
+				rt.Concurrency = 1
+				r := startOn(t, b.backlog, func(o *deliver.Options) { o.Backlog, o.Client = b, rc }, rt)
+				pass(9900 * time.Millisecond)
+				b.takes.Store(int64(300 * time.Millisecond))
+				b.phantom.Store(phantom)
+				pass(250 * time.Millisecond) // the second count is under way
+				if phantom {
+					pass(200 * time.Millisecond) // it found one, and somebody goes for it
+				}
+				ds := make([]deliver.Deferral, 300) // a pack and a short one
+				for i := range ds {
+					ds[i] = deliver.Deferral{Route: "cms/a", Event: anEvent(fmt.Sprint(i))}
+				}
+				if err := r.Enqueue(t.Context(), ds...); err != nil {
+					t.Fatal(err)
+				}
+				pass(5 * time.Second)
+				if got := rc.count("a"); got != len(ds) {
+					t.Errorf("%d of %d are delivered before the next count", got, len(ds))
+				}
+			})
+		})
+	}
 }
 
 func TestACountWhileAPackIsWorkedOffHoldsUpNothing(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,8 +28,10 @@ import (
 type backlog struct {
 	mu      sync.Mutex
 	failing bool
-	tries   int // to write
-	ds      []deliver.Deferral
+	takes   time.Duration      // a write that fails
+	tries   int                // to write
+	ds      []deliver.Deferral // that were ever put off
+	parked  []*parked          // those of them that are
 	ls      []deliver.DeadLetter
 	queues  map[deliver.QueueID][]*pack
 	writes  int // packs that were ever enqueued
@@ -45,6 +48,12 @@ type pack struct {
 	taken bool
 }
 
+// A parked is a delivery that is put off.
+type parked struct {
+	deliver.Deferral
+	taken bool
+}
+
 var errDisk = errors.New("the disk is gone")
 
 func (b *backlog) write(keep func()) error {
@@ -52,6 +61,9 @@ func (b *backlog) write(keep func()) error {
 	defer b.mu.Unlock()
 	b.tries++
 	if b.failing {
+		b.mu.Unlock()
+		<-time.After(b.takes)
+		b.mu.Lock()
 		return errDisk
 	}
 	keep()
@@ -59,7 +71,12 @@ func (b *backlog) write(keep func()) error {
 }
 
 func (b *backlog) Defer(_ context.Context, ds ...deliver.Deferral) error {
-	return b.write(func() { b.ds = append(b.ds, ds...) })
+	return b.write(func() {
+		b.ds = append(b.ds, ds...)
+		for _, d := range ds {
+			b.parked = append(b.parked, &parked{Deferral: d})
+		}
+	})
 }
 
 func (b *backlog) Bury(_ context.Context, ls ...deliver.DeadLetter) error {
@@ -139,8 +156,53 @@ func (b *backlog) Waiting(context.Context) (map[deliver.QueueID]int, error) {
 	return counts, nil
 }
 
-// Deferred counts nothing: what was deferred here never comes back by itself.
-func (b *backlog) Deferred(context.Context) (map[deliver.QueueID]int, error) { return nil, nil }
+func (b *backlog) Deferred(context.Context) (map[deliver.QueueID]int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failing {
+		return nil, errDisk
+	}
+	counts := map[deliver.QueueID]int{}
+	for _, p := range b.parked {
+		if !p.taken {
+			counts[p.Queue()]++
+		}
+	}
+	return counts, nil
+}
+
+// takeDue takes what has come due.
+func (b *backlog) takeDue(now time.Time) (due []*parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.parked {
+		if !p.taken && !now.Before(p.Due) {
+			p.taken = true
+			due = append(due, p)
+		}
+	}
+	return due
+}
+
+func (b *backlog) unpark(p *parked) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.parked = slices.DeleteFunc(b.parked, func(q *parked) bool { return q == p })
+}
+
+// restart forgets who has what.
+func (b *backlog) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.parked {
+		p.taken = false
+	}
+	for _, packs := range b.queues {
+		for _, p := range packs {
+			p.taken = false
+		}
+	}
+}
 
 func (b *backlog) Oldest(_ context.Context, id string) (oldest deliver.QueueID, at time.Time, err error) {
 	b.mu.Lock()
@@ -195,12 +257,15 @@ func (b *backlog) kept() (deferred []deliver.Deferral, dead []deliver.DeadLetter
 	return slices.Clone(b.ds), slices.Clone(b.ls)
 }
 
-// waiting are the deliveries in the queue of a route.
-func (b *backlog) waiting(id string) []deliver.Deferral {
+// waiting are the deliveries in the queue of a route, or in that of a key of it.
+func (b *backlog) waiting(id string, of ...route.Key) []deliver.Deferral {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	from := deliver.QueueID{Route: id}
+	for _, from.Key = range of {
+	}
 	var ds []deliver.Deferral
-	for _, p := range b.queues[deliver.QueueID{Route: id}] {
+	for _, p := range b.queues[from] {
 		ds = append(ds, p.ds...)
 	}
 	return ds
@@ -221,8 +286,15 @@ type rig struct {
 
 func start(t *testing.T, change func(*deliver.Options), routes ...route.Route) *rig {
 	t.Helper()
+	return startOn(t, &backlog{}, change, routes...)
+}
+
+// startOn does so with a backlog that has been used before.
+func startOn(t *testing.T, b *backlog, change func(*deliver.Options), routes ...route.Route) *rig {
+	t.Helper()
+	b.restart()
 	r := &rig{
-		backlog: &backlog{}, router: new(route.Current), recorder: outcome.NewRecorder(),
+		backlog: b, router: new(route.Current), recorder: outcome.NewRecorder(),
 		registry: prometheus.NewRegistry(), log: &attemptLog{}, released: map[string]bool{},
 	}
 	r.table(t, routes...)
@@ -235,6 +307,9 @@ func start(t *testing.T, change func(*deliver.Options), routes ...route.Route) *
 		change(&o)
 	}
 	r.Lanes = deliver.NewLanes(o)
+	if err := r.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
@@ -281,15 +356,38 @@ func (r *rig) post(id string, routes ...string) { r.postData(id, []byte(`{}`), r
 func (r *rig) postData(id string, data []byte, routes ...string) {
 	st := event.Stored{Seq: 7, Claim: r.claim(id), Event: anEvent(id)}
 	st.Event.Data = data
+	r.hand(st, 0, routes...)
+}
+
+// postKey hands an event with the id to every route of the table, ordered by key.
+func (r *rig) postKey(id string, key route.Key) { r.postKeyTo(id, key) }
+
+// postKeyTo does so for the routes with these ids.
+func (r *rig) postKeyTo(id string, key route.Key, routes ...string) {
+	r.hand(event.Stored{Seq: 7, Claim: r.claim(id), Event: anEvent(id)}, key, routes...)
+}
+
+func (r *rig) hand(st event.Stored, key route.Key, routes ...string) {
 	var to []route.Match
 	for _, e := range r.router.Load().Entries() {
 		if len(routes) == 0 || slices.Contains(routes, e.ID) {
-			to = append(to, route.Match{Entry: e})
+			to = append(to, route.Match{Entry: e, Key: key})
 		}
 	}
 	st.Claim.Add(len(to))
 	r.Deliver(st, to)
 	st.Claim.Done()
+}
+
+// pass lets time pass, in which what was put off comes back when it is due.
+func (r *rig) pass(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		pass(min(100*time.Millisecond, time.Until(end)))
+		for _, p := range r.backlog.takeDue(time.Now()) {
+			r.Resume(p.Deferral, event.NewClaim(func() { r.backlog.unpark(p) }))
+		}
+	}
+	synctest.Wait()
 }
 
 // aText is so many bytes of JSON.

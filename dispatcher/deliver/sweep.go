@@ -93,6 +93,7 @@ func (l *Lanes) count() {
 			continue
 		}
 		l.recount(l.stop)
+		l.compare(l.stop)
 		l.forget()
 		next.Reset(countEvery)
 	}

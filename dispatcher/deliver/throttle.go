@@ -12,13 +12,15 @@ import (
 const maxPause = time.Minute
 
 // A throttle adapts how many attempts are under way at once to what the
-// receiver bears: halved when it says that it is too much, one more after each
+// receiver bears: halved when it says that it is too much or does not answer in
+// time, one when it has not answered anything meanwhile, one more after each
 // round of successes (additive increase, multiplicative decrease). The zero
 // throttle leaves it at what the route allows.
 type throttle struct {
-	limit     int // 0 = what the route allows
-	successes int // since limit last changed
-	round     uint64
+	limit     int       // 0 = what the route allows
+	successes int       // since limit last changed
+	round     uint64    // attempts that had begun when it was last lowered
+	heard     uint64    // and when the receiver last answered
 	until     time.Time // the receiver asked to be left alone so long
 }
 
@@ -35,15 +37,22 @@ func (t *throttle) restart() { t.limit, t.successes = 1, 0 }
 
 // end notes how the nth attempt ended, of those that had begun by then.
 func (t *throttle) end(o outcome.Outcome, nth, begun uint64, allowed int, now time.Time, jitter, dice float64) {
+	if o.Status != 0 {
+		t.heard = begun
+	}
 	if o.OK() {
 		t.succeed(allowed)
 		return
 	}
-	if !overload(o.Status) {
+	silent := o.Reason == outcome.Timeout
+	if !silent && !overload(o.Status) {
 		return
 	}
 	if nth > t.round { // else it belongs to a round that was answered already
 		t.limit, t.successes, t.round = max(t.concurrency(allowed)/2, 1), 0, begun
+		if silent && nth > t.heard {
+			t.limit = 1 // it may be gone: each attempt holds memory until its timeout
+		}
 	}
 	if o.RetryAfter > 0 {
 		pause := o.RetryAfter + time.Duration(jitter*dice*float64(min(o.RetryAfter, maxPause)))

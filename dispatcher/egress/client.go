@@ -106,7 +106,7 @@ func (c *Client) Send(req *http.Request) (Response, error) {
 	if !ok {
 		return c.sendLong(req)
 	}
-	return c.wired(ctx, deadline, to, func(b []byte) ([]byte, error) { return appendRequest(b, req) })
+	return c.wired(ctx, deadline, to, int(req.ContentLength), func(b []byte) ([]byte, error) { return appendRequest(b, req) })
 }
 
 // CloseIdle closes the pooled connections that carry no request.
@@ -115,9 +115,10 @@ func (c *Client) CloseIdle() {
 	c.long.CloseIdleConnections()
 }
 
-// wired sends, over the short road, the request that write appends.
-func (c *Client) wired(ctx context.Context, deadline time.Time, to origin, write func([]byte) ([]byte, error)) (Response, error) {
-	buffer := takeBuffer()
+// wired sends, over the short road, the request that write appends, with so many
+// bytes of body.
+func (c *Client) wired(ctx context.Context, deadline time.Time, to origin, body int, write func([]byte) ([]byte, error)) (Response, error) {
+	buffer := takeBuffer(body)
 	defer buffer.release()
 	var err error
 	if buffer.b, err = write(buffer.b[:0]); err != nil {

@@ -5,6 +5,18 @@ import (
 	"time"
 )
 
+// BufferOf is how large the buffer is in which a request with so many bytes of
+// body waits, when others before it have left theirs.
+func BufferOf(body int) (size int) {
+	for range 100 {
+		b := takeBuffer(body)
+		size = max(size, cap(b.b))
+		b.b = append(b.b[:0], make([]byte, body)...)
+		b.release()
+	}
+	return size
+}
+
 // TakeForHTTP1 opens the short road to an https host that has not been asked.
 func (c *Client) TakeForHTTP1(raw string) error {
 	u, err := url.Parse(raw)

@@ -71,7 +71,7 @@ func (c *Client) Post(ctx context.Context, p *Post) (Response, error) {
 		return Response{}, &failure{sending, errors.New("the attempt has no deadline")}
 	}
 	if to, ok := c.shortTo(p.Target.to, p.Target.usual); ok && len(p.Body) <= maxShort {
-		return c.wired(ctx, p.Deadline, to, p.append)
+		return c.wired(ctx, p.Deadline, to, len(p.Body), p.append)
 	}
 	ctx, cancel := context.WithDeadline(ctx, p.Deadline)
 	defer cancel()

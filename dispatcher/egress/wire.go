@@ -128,11 +128,32 @@ func appendLength(b []byte, body int) []byte {
 	return append(b, "\r\n\r\n"...)
 }
 
-// A buffer holds a request on its way out.
+// A buffer holds a request on its way out, until it is answered: thousands may
+// wait for receivers that hang. So the many small ones do not get what a large
+// one has left.
 type buffer struct{ b []byte }
 
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 4<<10)} }}
+// maxSmall is the largest body of a small request, in bytes.
+const maxSmall = 8 << 10
 
-func takeBuffer() *buffer { return buffers.Get().(*buffer) } //nolint:errcheck // the pool holds nothing else
+var (
+	smallBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 4<<10)} }}
+	largeBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, maxShort+4<<10)} }}
+)
 
-func (b *buffer) release() { buffers.Put(b) }
+// takeBuffer returns a buffer for a request with so many bytes of body.
+func takeBuffer(body int) *buffer {
+	pool := &smallBuffers
+	if body > maxSmall {
+		pool = &largeBuffers
+	}
+	return pool.Get().(*buffer) //nolint:errcheck // the pools hold nothing else
+}
+
+func (b *buffer) release() {
+	if cap(b.b) > 2*maxSmall {
+		largeBuffers.Put(b)
+		return
+	}
+	smallBuffers.Put(b)
+}

@@ -40,7 +40,7 @@ func (p *plain) read(object []byte) *Refusal {
 		return refuse(InvalidEvent, "an event is a JSON object: send one")
 	}
 	for spelled, value := range members(object) {
-		name, _ := unquote(spelled) // in valid JSON, a name is a string
+		name := nameOf(spelled)
 		if strings.EqualFold(name, "data") {
 			p.data = value
 			continue
@@ -59,6 +59,20 @@ func (p *plain) read(object []byte) *Refusal {
 		*to = s
 	}
 	return nil
+}
+
+// nameOf decodes the name of a member. It makes no string of the usual names.
+func nameOf(spelled []byte) string {
+	if string(spelled) == `"data"` {
+		return "data"
+	}
+	for _, known := range plainNames {
+		if len(spelled) == len(known)+2 && string(spelled[1:len(known)+1]) == known {
+			return known
+		}
+	}
+	name, _ := unquote(spelled) // in valid JSON, a name is a string
+	return name
 }
 
 func refuseMember(name string) *Refusal {
@@ -144,10 +158,27 @@ func sourceOf(s, namespace string) (source string, ok bool) {
 	if s == "" {
 		return "/v1/namespaces/" + namespace + "/events", true
 	}
+	if isPath(s) {
+		return s, true // without parsing
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return "", false
 	}
 	source = u.String()
 	return source, strings.TrimSpace(source) != ""
+}
+
+// isPath reports whether s is an absolute path of letters, digits and marks,
+// which a URI reference spells as they are (RFC 3986, 2.3), as most sources are.
+func isPath(s string) bool {
+	if s[0] != '/' || strings.HasPrefix(s, "//") {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '/' || c > '9') && c != '-' && c != '.' && c != '_' && c != '~' {
+			return false
+		}
+	}
+	return true
 }

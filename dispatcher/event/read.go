@@ -22,7 +22,7 @@ const fourForms = `send a CloudEvent in binary mode ("ce-" headers and the data'
 //
 // Its only error is a [*Refusal]; then no event of the request is acceptable.
 func Read(header http.Header, body []byte, namespace string, now time.Time) ([]Event, error) {
-	if !isLabel(namespace) {
+	if !IsLabel(namespace) {
 		return nil, &Refusal{Reason: InvalidNamespace, Index: -1, Detail: quote(namespace) +
 			" is not the name of a namespace: use up to 63 of a-z, 0-9 and -, neither first nor last a -"}
 	}
@@ -90,8 +90,8 @@ func mediaType(header http.Header) (string, *Refusal) {
 	return media, nil
 }
 
-// isLabel reports whether s is a DNS label (RFC 1123), as namespaces are.
-func isLabel(s string) bool {
+// IsLabel reports whether s is a DNS label (RFC 1123), as namespaces are.
+func IsLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}

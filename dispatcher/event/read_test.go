@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -305,5 +306,18 @@ func TestNoTwoEventsShareAKeyByMovingABorder(t *testing.T) {
 	_, err := event.Read(structured, []byte(`{"specversion":"1.0","type":"a","source":"/a\u0000b","id":"c"}`), "shop", now)
 	if err == nil {
 		t.Error("a NUL, which separates what a key hashes, was accepted")
+	}
+}
+
+func TestAPlainEventKeepsItsSourceAsAURIReference(t *testing.T) {
+	for _, source := range []string{"/", "/cms", "/a//b/../c", "/A-Z_a.z~09", "//host/x", "a", "a:b", "/a:b", "/a?b=c#d", "/a%20b", "/a b", "/café", "urn:x:y", "/;a", "/a@b"} {
+		u, err := url.Parse(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := event.Read(plain, fmt.Appendf(nil, `{"type":"a","source":%q}`, source), "shop", now)
+		if err != nil || events[0].Source != u.String() {
+			t.Errorf("%q becomes %q, want %q; err %v", source, events[0].Source, u, err)
+		}
 	}
 }

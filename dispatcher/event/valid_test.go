@@ -29,6 +29,14 @@ func TestJSONIsValidWhenTheStandardLibrarySaysSo(t *testing.T) {
 		agrees(t, []byte("["+text+"]"))
 		agrees(t, []byte(`{"a":`+text+` , "b":`+text+`}`))
 	}
+	for _, odd := range []string{`"`, `\`, `\"`, `\u00e9`, "\x00", "\x1f", " ", "\x7f", "\u0080", "é", "\U0001f600", "\xff", "!", "#", "[", "]"} {
+		for before := range 18 {
+			for _, after := range []int{0, 1, 7, 8, 9} {
+				agrees(t, []byte(`"`+strings.Repeat("é", before/2)+strings.Repeat("x", before%2)+odd+strings.Repeat("x", after)+`"`))
+				agrees(t, []byte(`"`+strings.Repeat("x", before)+odd+strings.Repeat("x", after)))
+			}
+		}
+	}
 	for _, depth := range []int{63, 64, 65, 9_999, 10_000, 10_001, 500_000} {
 		agrees(t, []byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)))
 		agrees(t, []byte(strings.Repeat(`{"a":`, depth)+"1"+strings.Repeat("}", depth)))

@@ -13,14 +13,10 @@ import (
 )
 
 // Lanes take over an event for the routes that it is for, and one claim each.
+// They do not hold on to the list.
 type Lanes interface {
 	Deliver(st event.Stored, to []route.Match)
 }
-
-// eventBudget is what the conditions of one event may cost before the rest of
-// them is evaluated apart, see [route.View.Cost]: 2 to 4 ms. One more condition
-// may come on top of it, which is bounded by itself.
-const eventBudget = 40_000
 
 // A Fanout matches events with the routes in force. Event is for one goroutine.
 type Fanout struct {
@@ -29,11 +25,14 @@ type Fanout struct {
 	recorder outcome.Recorder
 	log      *slog.Logger
 
-	matches  prometheus.Histogram
-	failures prometheus.Counter
+	matches   prometheus.Histogram
+	failures  prometheus.Counter
+	unordered prometheus.Counter
+	unchecked prometheus.Counter
 
-	found []*route.Entry // reused
-	apart apart
+	found   []*route.Entry // reused, as to is
+	to      []route.Match
+	budgets budgets
 }
 
 // New makes a Fanout and registers its metrics with r.
@@ -41,96 +40,99 @@ func New(router *route.Current, lanes Lanes, recorder outcome.Recorder, r promet
 	f := &Fanout{
 		router: router, lanes: lanes, recorder: recorder, log: log,
 		matches: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "postrider_fanout_routes_per_event", Help: "How many routes an event went to.",
+			Name: "postrider_fanout_routes_per_event", Help: "How many routes an event went to, those whose conditions were left to the lanes included.",
 			Buckets: []float64{0, 1, 2, 5, 10, 20, 50, 100, 1000},
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postrider_fanout_condition_errors_total", Help: "Conditions that failed with something else than no, by type mismatch or cost.",
 		}),
+		unordered: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_fanout_ordering_errors_total", Help: "Ordering keys that could not be evaluated: the event goes in one row with others of that kind.",
+		}),
+		unchecked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_fanout_unchecked_total", Help: "Deliveries whose conditions were left to the lanes to evaluate, because those of the namespace cost too much.",
+		}),
 	}
-	f.apart.f = f
-	r.MustRegister(f.matches, f.failures)
+	r.MustRegister(f.matches, f.failures, f.unordered, f.unchecked)
 	return f
 }
 
 // Event hands st to the lanes of every route whose patterns and condition it
 // meets, and settles its own claim. Where the conditions of its namespace cost
-// too much, other events go on meanwhile: those routes get it later, and maybe
-// after events that came after it.
+// too much, the lanes evaluate what is left of them.
 func (f *Fanout) Event(st event.Stored) {
-	f.found = f.router.Load().Match(f.found[:0], st.Event.Namespace, st.Event.Type)
-	all := remainder{st: st, view: route.NewView(st.Event), entries: f.found}
-	if f.advance(&all) {
-		return
-	}
-	rest := all // on the heap
-	if !f.apart.take(&rest) {
-		for _, e := range rest.entries {
-			f.fail(e, st.Event, errTooDear)
+	router := f.router.Load()
+	f.found = router.Match(f.found[:0], st.Event.Namespace, st.Event.Type)
+	f.to = f.to[:0]
+	if plain(f.found) {
+		for _, e := range f.found {
+			f.to = append(f.to, route.Match{Entry: e})
 		}
-		f.settle(&rest)
+	} else {
+		f.evaluate(router, st.Event)
 	}
-}
-
-// A remainder is an event and the routes that it has not been matched with yet.
-type remainder struct {
-	st      event.Stored
-	view    *route.View
-	entries []*route.Entry
-	matched int // routes that the event went to
-}
-
-// advance evaluates conditions of r until the budget is spent, and hands the
-// event to the lanes of the routes that it is for. It reports whether none is
-// left; then r is settled.
-func (f *Fanout) advance(r *remainder) (done bool) {
-	qualified, left := f.qualify(r.view, r.entries)
-	if len(qualified) > 0 {
-		r.matched += len(qualified)
-		r.st.Claim.Add(len(qualified))
-		f.lanes.Deliver(r.st, route.Matches(qualified))
+	f.matches.Observe(float64(len(f.to)))
+	if len(f.to) > 0 {
+		st.Claim.Add(len(f.to))
+		f.lanes.Deliver(st, f.to)
 	}
-	if r.entries = left; len(left) == 0 {
-		f.settle(r)
-		return true
-	}
-	return false
+	st.Claim.Done()
 }
 
-func (f *Fanout) settle(r *remainder) {
-	f.matches.Observe(float64(r.matched))
-	r.st.Claim.Done()
-}
-
-// qualify returns those of entries that the event of v is for, in their place,
-// and those whose conditions were not evaluated because the budget is spent.
-func (f *Fanout) qualify(v *route.View, entries []*route.Entry) (qualified, left []*route.Entry) {
-	enough := v.Cost() + eventBudget
-	qualified = entries[:0]
+// plain reports whether nothing has to be evaluated for entries.
+func plain(entries []*route.Entry) bool {
 	for _, e := range entries {
-		if e.Condition != "" && v.Cost() >= enough {
-			left = append(left, e)
+		if e.Condition != "" || e.OrderingKey != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// evaluate adds to f.to those of the entries found that ev is for, as far as the
+// budgets reach, and the others unchecked. Ordering keys are always evaluated:
+// later would be too late for them.
+func (f *Fanout) evaluate(router *route.Router, ev *event.Event) {
+	start := time.Now()
+	budget := f.budgets.of(ev.Namespace, router, start)
+	broke := budget.TokensAt(start) <= 0
+	v := route.NewView(ev)
+	for _, e := range f.found {
+		m := route.Match{Entry: e, Unchecked: e.Condition != "" && (broke || v.Cost() >= eventBudget)}
+		if m.Unchecked {
+			f.unchecked.Inc()
+		} else if !f.qualifies(e, v) {
 			continue
 		}
-		ok, err := e.Qualifies(v)
-		if err != nil {
-			f.fail(e, v.Event(), err)
-		}
-		if ok {
-			qualified = append(qualified, e)
-		}
+		m.Key = f.key(e, v)
+		f.to = append(f.to, m)
 	}
-	return qualified, left
+	charge(budget, v, start, time.Now())
 }
 
-// Close ends what is evaluated apart. What is left of it keeps its claims, so it
-// comes again after a restart.
-func (f *Fanout) Close() { f.apart.close() }
+// qualifies reports whether the event of v is for e. It is not when its condition
+// cannot be evaluated.
+func (f *Fanout) qualifies(e *route.Entry, v *route.View) bool {
+	ok, err := e.Qualifies(v)
+	if err != nil {
+		f.failures.Inc()
+		f.fault(e, v.Event(), outcome.ConditionFailed, err)
+	}
+	return ok
+}
 
-// fail makes a condition that cannot be evaluated visible where its author
-// looks: on the webhook. The event is not for that route.
-func (f *Fanout) fail(e *route.Entry, ev *event.Event, err error) {
-	f.failures.Inc()
-	f.recorder.Fault(e.ID, "ConditionFailed: "+err.Error(), time.Now().UTC())
-	f.log.Info("a condition could not be evaluated", "route", e.ID, "event", ev.ID, "type", ev.Type, "err", err)
+func (f *Fanout) key(e *route.Entry, v *route.View) route.Key {
+	key, err := e.Key(v)
+	if err != nil {
+		f.unordered.Inc()
+		f.fault(e, v.Event(), outcome.OrderingFailed, err)
+	}
+	return key
+}
+
+// fault makes an expression that cannot be evaluated visible where its author
+// looks: on the webhook.
+func (f *Fanout) fault(e *route.Entry, ev *event.Event, what outcome.Fault, err error) {
+	f.recorder.Fault(e.ID, what, err, time.Now().UTC())
+	f.log.Info("an expression could not be evaluated", "route", e.ID, "event", ev.ID, "type", ev.Type, "reason", what, "err", err)
 }

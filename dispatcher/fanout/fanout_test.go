@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,28 +20,23 @@ import (
 
 // lanes keep what they are given, or settle it at once.
 type lanes struct {
-	settle bool
-	given  []string // routes
-	owed   []*event.Claim
+	settle  bool
+	given   []string // routes
+	matches []match
+	owed    []*event.Claim
+}
 
-	mu   sync.Mutex
-	hold chan struct{}  // what is delivered of an event from the second time on waits for it
-	met  map[string]int // how often each event was delivered, to one route or several
+// A match is what a route was given, and how.
+type match struct {
+	Event, Route string
+	Key          route.Key
+	Unchecked    bool
 }
 
 func (l *lanes) Deliver(st event.Stored, to []route.Match) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.met == nil {
-		l.met = map[string]int{}
-	}
-	if l.met[st.Event.ID]++; l.met[st.Event.ID] > 1 && l.hold != nil {
-		l.mu.Unlock()
-		<-l.hold
-		l.mu.Lock()
-	}
 	for _, m := range to {
 		l.given, l.owed = append(l.given, m.Entry.ID), append(l.owed, st.Claim)
+		l.matches = append(l.matches, match{st.Event.ID, m.Entry.ID, m.Key, m.Unchecked})
 		if l.settle {
 			st.Claim.Done()
 		}
@@ -90,7 +85,7 @@ func (h *hall) fan(e *event.Event) *int {
 }
 
 // A count is what the metrics say.
-type count struct{ Events, Routes, Failures float64 }
+type count struct{ Events, Routes, Failures, Unordered, Unchecked float64 }
 
 func (h *hall) counted(t *testing.T) (c count) {
 	t.Helper()
@@ -104,6 +99,10 @@ func (h *hall) counted(t *testing.T) (c count) {
 			c.Events, c.Routes = float64(m.GetHistogram().GetSampleCount()), m.GetHistogram().GetSampleSum()
 		case "postrider_fanout_condition_errors_total":
 			c.Failures = m.GetCounter().GetValue()
+		case "postrider_fanout_ordering_errors_total":
+			c.Unordered = m.GetCounter().GetValue()
+		case "postrider_fanout_unchecked_total":
+			c.Unchecked = m.GetCounter().GetValue()
 		}
 	}
 	return c
@@ -203,105 +202,192 @@ func dears(n int) []route.Route {
 	return routes
 }
 
-func aDearEvent(id string, filler int) *event.Event {
-	e := anEvent(`{"n":[` + strings.Repeat("1,", 40) + `2],"filler":"` + strings.Repeat("x", filler) + `"}`)
+func aDearEvent(id string) *event.Event {
+	e := anEvent(`{"n":[` + strings.Repeat("1,", 40) + `2]}`)
 	e.Namespace, e.ID = "hog", id
 	return e
 }
 
-// deliveries of a namespace, so far.
-func (l *lanes) deliveries(namespace string) (routes []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range l.given {
-		if strings.HasPrefix(id, namespace+"/") {
-			routes = append(routes, id)
+// unchecked counts those of a namespace whose conditions were left to the lanes,
+// and those whose were not.
+func (l *lanes) unchecked(namespace string) (left, checked int) {
+	for _, m := range l.matches {
+		switch {
+		case !strings.HasPrefix(m.Route, namespace+"/"):
+		case m.Unchecked:
+			left++
+		default:
+			checked++
 		}
 	}
-	return routes
+	return left, checked
 }
 
-func TestTheConditionsOfANamespaceDoNotHoldUpTheEventsOfAnother(t *testing.T) {
+func TestWhatTheConditionsOfOneEventCostTooMuchIsLeftToTheLanes(t *testing.T) {
 	t.Parallel()
-	const n = 200
-	h := newHall(t, append(dears(n), to("a", "*", `event.data.kind == "page"`))...)
-	t.Cleanup(h.Close)
-	h.lanes.settle, h.lanes.hold = true, make(chan struct{})
+	synctest.Test(t, func(t *testing.T) {
+		const n = 200
+		plain := to("plain", "*", "")
+		plain.ID = "hog/plain"
+		h := newHall(t, append(dears(n), plain, to("a", "*", `event.data.kind == "page"`))...)
+		h.lanes.settle = true
+		if released := h.fan(aDearEvent("dear")); *released != 1 {
+			t.Errorf("the claim was released %d times", *released)
+		}
+		left, checked := h.lanes.unchecked("hog")
+		if left+checked != n+1 || checked < 2 || checked > 10 {
+			t.Errorf("of %d routes %d were given the event, and %d unchecked, want all but a few unchecked", n+1, left+checked, left)
+		}
+		if i := slices.IndexFunc(h.lanes.matches, func(m match) bool { return m.Route == plain.ID }); i < 0 || h.lanes.matches[i].Unchecked {
+			t.Error("a route without condition is to be checked")
+		}
+		h.fan(anEvent(`{"kind":"image"}`))
+		h.fan(anEvent(`{"kind":"page"}`))
+		if left, checked := h.lanes.unchecked("cms"); left != 0 || checked != 1 {
+			t.Errorf("of the other namespace %d went unchecked, %d checked, want one that was checked", left, checked)
+		}
+		if got, want := h.counted(t), (count{Events: 3, Routes: n + 2, Unchecked: float64(left)}); got != want {
+			t.Errorf("counted is %+v, want %+v", got, want)
+		}
+	})
+}
 
-	released := make(chan struct{}) // closed twice is a panic
-	h.Event(event.Stored{Event: aDearEvent("dear", 0), Claim: event.NewClaim(func() { close(released) })})
-	if at := len(h.lanes.deliveries("hog")); at == 0 || at > 10 {
-		t.Errorf("%d of %d conditions were evaluated before the next event, want a few", at, n)
+func TestDearEventsOfOneNamespaceInARowAreLeftToTheLanesUntilItHasItsShareAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, append(dears(1), to("a", "*", `event.data.kind == "page"`))...)
+		h.lanes.settle = true
+		const n = 1000 // of 15,000 units each
+		for i := range n {
+			h.fan(aDearEvent(fmt.Sprint(i)))
+		}
+		left, checked := h.lanes.unchecked("hog")
+		if left+checked != n || checked < 10 || checked > 100 {
+			t.Errorf("%d events were checked at once, %d left, want a few checked and all others left", checked, left)
+		}
+		h.fan(anEvent(`{"kind":"image"}`))
+		if left, checked := h.lanes.unchecked("cms"); left+checked != 0 {
+			t.Error("the other namespace pays for it")
+		}
+		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble nobody waits for it
+		h.fan(aDearEvent("later"))
+		if last := h.lanes.matches[len(h.lanes.matches)-1]; last.Unchecked {
+			t.Error("it has not got its share again")
+		}
+	})
+}
+
+func TestParsingLargeEventsIsPaidForToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, to("a", "*", `event.data.kind == "page"`))
+		h.lanes.settle = true
+		for range 20 {
+			h.fan(anEvent(`{"kind":"page","text":"` + strings.Repeat("x", 1<<20) + `"}`))
+		}
+		if left, checked := h.lanes.unchecked("cms"); checked == 0 || left < 10 {
+			t.Errorf("%d events were checked at once, %d left", checked, left)
+		}
+	})
+}
+
+func TestATableThatChangesGivesNoNamespaceItsShareAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		routers := make([]*route.Router, 2)
+		for i := range routers {
+			var err error
+			if routers[i], err = route.Build(route.Table{Routes: dears(1 + i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var current route.Current
+		l := &lanes{settle: true}
+		f := fanout.New(&current, l, outcome.Recorder{}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		for i := range 200 {
+			current.Swap(routers[i%2])
+			f.Event(event.Stored{Event: aDearEvent(fmt.Sprint(i)), Claim: event.NewClaim(func() {})})
+		}
+		if left, checked := l.unchecked("hog"); checked == 0 || left < 100 {
+			t.Errorf("%d deliveries were checked at once, %d left", checked, left)
+		}
+	})
+}
+
+// by is a route that is ordered.
+func by(name, key, condition string) route.Route {
+	r := to(name, "*", condition)
+	r.OrderingKey = key
+	return r
+}
+
+func TestDeliveriesToAnOrderedRouteCarryTheirKey(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, by("item", "event.data.item", ""), by("kind", "event.data.kind", `event.data.kind == "page"`), to("none", "*", ""))
+	h.lanes.settle = true
+	for i, data := range []string{`{"item":1,"kind":"page"}`, `{"item":1,"kind":"image"}`, `{"item":2,"kind":"page"}`, `{"kind":"page"}`, `{}`} {
+		e := anEvent(data)
+		e.ID = fmt.Sprint(i)
+		h.fan(e)
 	}
-	h.fan(anEvent(`{"kind":"page"}`))
-	if diff := cmp.Diff([]string{"cms/a"}, h.lanes.deliveries("cms")); diff != "" {
-		t.Error("routes of the other namespace (-want +got)\n" + diff)
+	keys := map[string][]route.Key{}
+	for _, m := range h.lanes.matches {
+		keys[m.Route] = append(keys[m.Route], m.Key)
 	}
-	select {
-	case <-released:
-		t.Error("the claim was released before all is evaluated")
-	default:
+	if none := keys["cms/none"]; len(none) != 5 || slices.Max(none) != 0 {
+		t.Errorf("without ordering the keys are %x", none)
 	}
-	close(h.lanes.hold)
-	<-released
-	got := h.lanes.deliveries("hog")
-	slices.Sort(got)
-	if distinct := len(slices.Compact(slices.Clone(got))); distinct != n || len(got) != n {
-		t.Errorf("the event went %d times to %d routes, want once to each of %d", len(got), distinct, n)
+	if k := keys["cms/kind"]; len(k) != 3 || k[0] == 0 || k[0] != k[1] || k[1] != k[2] {
+		t.Errorf("of one kind the keys are %x", k)
 	}
-	if got, want := h.counted(t), (count{Events: 2, Routes: n + 1}); got != want {
+	if k := keys["cms/item"]; len(k) != 5 || slices.Contains(k, 0) || k[0] != k[1] || k[1] == k[2] || k[2] == k[3] || k[3] != k[4] {
+		t.Errorf("of items 1, 1, 2, none and none the keys are %x", k)
+	}
+	if got, want := h.counted(t), (count{Events: 5, Routes: 13}); got != want {
 		t.Errorf("counted is %+v, want %+v", got, want)
 	}
 }
 
-func TestWhatWaitsToBeEvaluatedIsBoundedAndWhatExceedsThatIsVisible(t *testing.T) {
+func TestAnOrderingKeyThatFailsIsVisibleOnItsRouteWhichGetsTheEvent(t *testing.T) {
 	t.Parallel()
-	const size = 400 << 10
-	const n, beyond = fanout.MaxRemainderBytes / (size + 1<<10), 3
-	routes := dears(8)
-	h := newHall(t, routes...)
-	t.Cleanup(h.Close)
-	h.lanes.settle, h.lanes.hold = true, make(chan struct{})
-	released := make(chan struct{}, n+beyond)
-	post := func(i int) (matched int) {
-		before := len(h.lanes.deliveries("hog"))
-		h.Event(event.Stored{Event: aDearEvent(fmt.Sprint(i), size), Claim: event.NewClaim(func() { released <- struct{}{} })})
-		return len(h.lanes.deliveries("hog")) - before
+	h := newHall(t, by("broken", "event.data.item + 1", ""), by("absent", "event.data.no", ""))
+	h.lanes.settle = true
+	const value = "a-value-of-the-event"
+	h.fan(anEvent(`{"item":"` + value + `"}`))
+	if len(h.lanes.matches) != 2 || h.lanes.matches[0].Key == 0 || h.lanes.matches[0].Key != h.lanes.matches[1].Key {
+		t.Errorf("given is %+v, want both with the key of events that have none", h.lanes.matches)
 	}
-	inline := 0
-	for i := range n {
-		inline = post(i)
+	if got, want := h.counted(t), (count{Events: 1, Routes: 2, Unordered: 1}); got != want {
+		t.Errorf("counted is %+v, want %+v", got, want)
 	}
-	if failures := h.counted(t).Failures; failures != 0 {
-		t.Errorf("%v conditions failed while there was room", failures)
+	summaries, _ := h.recorder.Since(0)
+	if len(summaries) != 1 || summaries[0].Route != "cms/broken" || !strings.HasPrefix(summaries[0].LastError, "OrderingFailed: ") {
+		t.Errorf("recorded is %+v", summaries)
 	}
-	for i := range beyond {
-		post(n + i)
-	}
-	left := len(routes) - inline
-	if got := h.counted(t).Failures; left == 0 || got != float64(beyond*left) {
-		t.Errorf("%v conditions failed, want the last %d of %d of each of %d events", got, left, len(routes), beyond)
-	}
-	if shown := h.log.String(); !strings.Contains(shown, "the conditions of the namespace cost too much") {
-		t.Errorf("the log says %s", shown)
-	}
-	close(h.lanes.hold)
-	for range n + beyond {
-		<-released
-	}
-	if got, want := len(h.lanes.deliveries("hog")), n*len(routes)+beyond*inline; got != want {
-		t.Errorf("there were %d deliveries, want %d", got, want)
+	if shown := fmt.Sprint(summaries, h.log); strings.Contains(shown, value) {
+		t.Errorf("the log and the record say %s", shown)
 	}
 }
 
-func TestAfterTheCloseNothingIsEvaluatedAndNothingIsSettled(t *testing.T) {
+func TestWhatIsLeftToTheLanesHasItsKey(t *testing.T) {
 	t.Parallel()
-	h := newHall(t, dears(50)...)
-	h.Close()
-	released := h.fan(aDearEvent("dear", 0))
-	if got := len(h.lanes.deliveries("hog")); got == 0 || got == 50 || *released != 0 {
-		t.Errorf("%d deliveries were made, the claim was released %d times", got, *released)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		routes := dears(50)
+		for i := range routes {
+			routes[i].OrderingKey = "event.id"
+		}
+		h := newHall(t, routes...)
+		h.lanes.settle = true
+		h.fan(aDearEvent("dear"))
+		for _, m := range h.lanes.matches {
+			if m.Key == 0 || m.Key != h.lanes.matches[0].Key {
+				t.Errorf("%s was given the key %x", m.Route, m.Key)
+			}
+		}
+		if left, _ := h.lanes.unchecked("hog"); left == 0 {
+			t.Error("none was left to the lanes")
+		}
+	})
 }
 
 func TestEachEventIsMatchedWithTheTableInForce(t *testing.T) {

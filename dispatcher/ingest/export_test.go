@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider/dispatcher/share"
 )
 
 // Bounds are what producers may take up.
@@ -16,6 +18,6 @@ type Bounds struct {
 // NewWithin makes a Handler with other bounds.
 func NewWithin(b Bounds, store Store, metrics prometheus.Registerer, log *slog.Logger) *Handler {
 	h := New(store, metrics, log)
-	h.held, h.time = newRoom(b.All, b.Share), b.Time
+	h.held, h.time = share.New(b.All, b.Share), b.Time
 	return h
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/problem"
+	"github.com/postrider/postrider/dispatcher/share"
 )
 
 // Pattern is where a [Handler] is to be found on a [http.ServeMux], for every
@@ -55,7 +56,7 @@ type Handler struct {
 	store   Store
 	log     *slog.Logger
 	metrics metrics
-	held    *room
+	held    *share.Pool
 	time    time.Duration  // that a body may wait, and then take
 	failing rate.Sometimes // so that a failing store does not flood the log
 }
@@ -66,10 +67,21 @@ func New(store Store, metrics prometheus.Registerer, log *slog.Logger) *Handler 
 		store:   store,
 		log:     log,
 		metrics: newMetrics(metrics),
-		held:    newRoom(maxHeld, maxShare),
+		held:    share.New(maxHeld, maxShare),
 		time:    bodyTime,
 		failing: rate.Sometimes{Interval: time.Second},
 	}
+}
+
+// minShare lets the largest body in, and another.
+const minShare = 2 * event.MaxBody
+
+// Within has h keep to this part of the usual bounds on bodies in memory, before
+// it serves.
+func (h *Handler) Within(room float64) *Handler {
+	each := max(int64(room*maxShare), minShare)
+	h.held = share.New(max(int64(room*maxHeld), 2*each), each)
+	return h
 }
 
 // ServeHTTP stores the events of one request, all of them or none.
@@ -97,7 +109,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 	if err != nil {
 		return crowded(w, r), 1
 	}
-	defer held.release()
+	defer held.Release()
 	body, err := h.read(w, r)
 	if err != nil {
 		problem.Write(w, Problem(err))
@@ -123,13 +135,13 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 }
 
 // hold takes room for a body, for which it may wait.
-func (h *Handler) hold(ctx context.Context, namespace string, weight int64) (hold, error) {
-	if held, ok := h.held.try(namespace, weight); ok {
+func (h *Handler) hold(ctx context.Context, namespace string, weight int64) (share.Hold, error) {
+	if held, ok := h.held.Try(namespace, weight); ok {
 		return held, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.time)
 	defer cancel()
-	return h.held.wait(ctx, namespace, weight)
+	return h.held.Wait(ctx, namespace, weight)
 }
 
 // crowded answers when there is no room for the body.

@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/problem"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/share"
 )
 
 // A call answers one request. Its error is a refusal, or says that the store or
@@ -50,7 +51,7 @@ const answerTime = 30 * time.Second
 
 // serve makes a handler for requests of the method, of which bound, if there is
 // one, says how many there may be at once.
-func (o *Operator) serve(method string, bound *slots, c call) http.Handler {
+func (o *Operator) serve(method string, bound *share.Pool, c call) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method {
 			w.Header().Set("Allow", method)
@@ -58,12 +59,12 @@ func (o *Operator) serve(method string, bound *slots, c call) http.Handler {
 			return
 		}
 		if bound != nil {
-			release, ok := bound.take(r.PathValue(namespacePart))
+			held, ok := bound.Try(r.PathValue(namespacePart), 1)
 			if !ok {
 				o.fail(w, r, busy("Too many such calls are under way in the namespace, or in all. Send this one again in a few seconds."))
 				return
 			}
-			defer release()
+			defer held.Release()
 		}
 		a, err := c(w, r)
 		if err != nil {

@@ -3,12 +3,14 @@ package operate_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/route"
 )
 
 const deadPath = "/v1/namespaces/shop/webhooks/all/dead-letters"
@@ -150,6 +152,50 @@ func TestARouteIsRedrivenByOneCallAtATime(t *testing.T) {
 	if len(m.enqueued) != 3 || len(m.dead) != 0 {
 		t.Errorf("%d enqueued, %d dead", len(m.enqueued), len(m.dead))
 	}
+}
+
+func TestANamespaceThatRedrivesManyWebhooksLeavesRoomForOthers(t *testing.T) {
+	const several = 20 // more than may be redriven in all
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
+	m := &memory{dead: letters("crm/all", 1)}
+	var routes []route.Route
+	for i := range several {
+		id := fmt.Sprint("shop/r", i)
+		routes = append(routes, aRoute(id))
+		m.dead = append(m.dead, letters(id, 1)...)
+	}
+	m.onEnqueue = func() { entered <- struct{}{}; <-leave }
+	d := open(t, m)
+	router, err := route.Build(route.Table{Routes: append(routes, aRoute("crm/all"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.router.Swap(router)
+	answers := make(chan reply)
+	begun := 0
+	for i := range several {
+		go func() {
+			answers <- d.request(t, ann, http.MethodPost, fmt.Sprintf("/v1/namespaces/shop/webhooks/r%d/dead-letters/redrive", i), "")
+		}()
+		select {
+		case <-entered:
+			begun++
+		case refusal := <-answers:
+			refusal.says(t, 429, "problems/too-many-calls", "of the namespace")
+		}
+	}
+	if begun == 0 || begun > several/2 {
+		t.Errorf("%d of %d webhooks of a namespace are redriven at once", begun, several)
+	}
+	go func() {
+		answers <- d.request(t, other, http.MethodPost, "/v1/namespaces/crm/webhooks/all/dead-letters/redrive", "")
+	}()
+	<-entered // another namespace is not kept waiting
+	close(leave)
+	for range begun + 1 {
+		(<-answers).says(t, 202)
+	}
+	d.post(t, "/v1/namespaces/shop/webhooks/r19/dead-letters/redrive", "").says(t, 202) // what ended makes room
 }
 
 func TestARedriveIsRefusedWithWhatToDo(t *testing.T) {

@@ -59,7 +59,7 @@ func explain(r *deliver.Record) string {
 		}
 	}
 	if r.Timings.Total > 0 {
-		happened += fmt.Sprintf(" after %s", r.Timings.Total.Round(time.Millisecond))
+		happened += fmt.Sprintf(" after %s", max(r.Timings.Total.Round(time.Millisecond), time.Millisecond))
 	}
 	return happened + ". " + remedy + "."
 }

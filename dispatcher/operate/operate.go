@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/share"
 )
 
 // Lanes make deliveries.
@@ -89,9 +90,10 @@ const (
 	// maxTests bounds the tests under way, and maxTestsShare those of one
 	// namespace: each holds an event in memory while its receiver takes its time.
 	maxTests, maxTestsShare = 64, 8
-	// maxRedrives bounds the routes that are redriven at once. Two redrives of
-	// one route would send its dead letters twice.
-	maxRedrives = 16
+	// maxRedrives and maxRedrivesShare bound the routes that are redriven at
+	// once, in all and of one namespace. Two redrives of one route would send its
+	// dead letters twice.
+	maxRedrives, maxRedrivesShare = 16, 4
 )
 
 // An Operator answers the calls. Whoever may not make them must not reach it:
@@ -101,7 +103,8 @@ type Operator struct {
 	pace  *rate.Limiter // of what replays and redrives enqueue
 	group int           // deliveries of one write: a second's worth at most
 
-	tests, reads, replays, redrives *slots
+	tests, reads, replays, redrives *share.Pool // of namespaces
+	redriven                        *share.Pool // of routes
 
 	failing rate.Sometimes // so that a failing store does not flood the log
 }
@@ -114,10 +117,11 @@ func New(o Options) *Operator {
 		Options:  o,
 		pace:     rate.NewLimiter(rate.Limit(perSecond), group),
 		group:    group,
-		tests:    newSlots(maxTests, maxTestsShare),
-		reads:    newSlots(maxReads, maxReadsShare),
-		replays:  newSlots(maxReplays, maxReplaysShare),
-		redrives: newSlots(maxRedrives, 1),
+		tests:    share.New(maxTests, maxTestsShare),
+		reads:    share.New(maxReads, maxReadsShare),
+		replays:  share.New(maxReplays, maxReplaysShare),
+		redrives: share.New(maxRedrives, maxRedrivesShare),
+		redriven: share.New(maxRedrives, 1),
 		failing:  rate.Sometimes{Interval: time.Second},
 	}
 }
@@ -140,7 +144,7 @@ func (o *Operator) Mount(mux *http.ServeMux, guard func(attributesOf func(*http.
 		verb        string
 		subresource string
 		method      string
-		bound       *slots // of the namespace; nil for a call that has one of its own
+		bound       *share.Pool // of the namespace; nil for a call that has one of its own
 		call        call
 	}{
 		{webhookPath + "/test", "create", "test", http.MethodPost, nil, o.test},

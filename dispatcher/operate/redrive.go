@@ -83,11 +83,16 @@ func (o *Operator) beginRedrive(w http.ResponseWriter, r *http.Request, order an
 	if err := o.target(id); err != nil {
 		return "", nil, err
 	}
-	release, ok := o.redrives.take(id)
+	namespace, ok := o.redrives.Try(r.PathValue(namespacePart), 1)
 	if !ok {
-		return "", nil, busy("Dead letters of the webhook, or of many others, are being redriven. Send the call again when that has ended.")
+		return "", nil, busy(fmt.Sprintf("Dead letters of %d webhooks of the namespace, or of many in all, are being redriven. Send the call again when one of these calls has answered.", maxRedrivesShare))
 	}
-	return id, release, nil
+	route, ok := o.redriven.Try(id, 1)
+	if !ok {
+		namespace.Release()
+		return "", nil, busy("Dead letters of the webhook are being redriven. Send the call again when that call has answered.")
+	}
+	return id, func() { route.Release(); namespace.Release() }, nil
 }
 
 // reviveOldest revives up to limit dead letters that were there when it began,

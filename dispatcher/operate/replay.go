@@ -81,11 +81,11 @@ func (o *Operator) replay(w http.ResponseWriter, r *http.Request, only, object s
 		return answer{}, err
 	}
 	s.namespace, s.only = r.PathValue(namespacePart), only
-	release, ok := o.replays.take(s.namespace)
+	held, ok := o.replays.Try(s.namespace, 1)
 	if !ok {
 		return answer{}, busy(fmt.Sprintf("A replay is under way in the namespace, or %d are in all. Send this one again when it has answered.", maxReplays))
 	}
-	defer release()
+	defer held.Release()
 
 	p := &pass{selection: s, router: router, enqueue: o.enqueuePaced, group: o.group, began: time.Now()}
 	result, err := p.run(r.Context(), o.Store)

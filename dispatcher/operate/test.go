@@ -32,11 +32,11 @@ type testResult struct {
 // Neither the event nor the delivery is stored.
 func (o *Operator) test(w http.ResponseWriter, r *http.Request) (answer, error) {
 	id := webhook(r)
-	release, ok := o.tests.take(r.PathValue(namespacePart))
+	held, ok := o.tests.Try(r.PathValue(namespacePart), 1)
 	if !ok {
 		return answer{}, busy("Too many tests are under way in the namespace, or in all. Send this one again in a few seconds.")
 	}
-	defer release()
+	defer held.Release()
 	if _, err := o.known(id); err != nil {
 		return answer{}, err
 	}

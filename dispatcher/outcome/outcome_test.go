@@ -67,6 +67,24 @@ func TestTheRecorderKeepsTheFactsOfARoute(t *testing.T) {
 	}
 }
 
+func TestASuccessBeforeTheStartIsTheLastOnlyUntilThereIsAnother(t *testing.T) {
+	r := outcome.NewRecorder()
+	t0 := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	last := func() time.Time {
+		all, _ := r.Since(0)
+		return all[0].LastSuccess
+	}
+	r.Succeeded("cms/a", t0)
+	if got := last(); !got.Equal(t0) {
+		t.Errorf("it is %s", got)
+	}
+	r.Attempt("cms/a", "", outcome.Attempt{Time: t0.Add(time.Hour)}, outcome.Outcome{Reason: outcome.Delivered, Status: 200})
+	r.Succeeded("cms/a", t0.Add(time.Minute))
+	if got := last(); !got.Equal(t0.Add(time.Hour)) {
+		t.Errorf("after an attempt it is %s", got)
+	}
+}
+
 func TestALateAttemptOfAnEarlierEpochTakesNothingBack(t *testing.T) {
 	edited := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
 	gone := edited.Add(time.Second)

@@ -63,6 +63,16 @@ func (r Recorder) Attempt(route, epoch string, a Attempt, o Outcome) {
 	})
 }
 
+// Succeeded records that a delivery to route succeeded at some time before the
+// start: failures that only others remember do not reach back beyond it.
+func (r Recorder) Succeeded(route string, at time.Time) {
+	r.update(route, func(s *entry) {
+		if at.After(s.LastSuccess) {
+			s.LastSuccess = at
+		}
+	})
+}
+
 // TestPassed records that a test delivery to route succeeded.
 func (r Recorder) TestPassed(route string, now time.Time) {
 	r.update(route, func(s *entry) { s.TestPassed = now })
@@ -73,9 +83,18 @@ func (r Recorder) Breaker(route string, state BreakerState) {
 	r.update(route, func(s *entry) { s.Breaker = state })
 }
 
-// Fault records that an event could not even be matched to route: its
-// condition failed with something else than "no".
-func (r Recorder) Fault(route, text string, now time.Time) {
+// A Fault is what of a route could not be evaluated for an event.
+type Fault string
+
+// The faults.
+const (
+	ConditionFailed Fault = "ConditionFailed" // with something else than no; the event is not for the route
+	OrderingFailed  Fault = "OrderingFailed"  // the event has the key of those without one
+)
+
+// Fault records that an expression of route could not be evaluated, and why.
+func (r Recorder) Fault(route string, f Fault, why error, now time.Time) {
+	text := string(f) + ": " + why.Error()
 	r.update(route, func(s *entry) { s.LastError, s.LastErrorTime = text, now })
 }
 

@@ -14,8 +14,13 @@ type Report struct {
 	// The one named by Digest stays in force.
 	TableError string `json:"tableError,omitempty"`
 
+	// Shared says that other dispatchers may use the same store. Then no order is
+	// kept: nobody knows what the others have.
+	Shared bool `json:"shared,omitempty"`
+
 	// Counted says that what the store kept from before the start has been
-	// counted: until then Pending and DeadLetters are too small.
+	// counted: until then Pending and DeadLetters are too small, and LastSuccess
+	// may be too old.
 	Counted bool `json:"counted"`
 
 	// Revision is what to pass as "since" next time: list once, then follow.
@@ -23,7 +28,8 @@ type Report struct {
 	Summaries []Summary `json:"summaries"` // of the routes that changed after "since"
 }
 
-// A Summary is what one dispatcher knows of one route since it started.
+// A Summary is what one dispatcher knows of one route since it started, but for
+// LastSuccess, which it also knows from the attempt log.
 type Summary struct {
 	Route string `json:"route"` // "namespace/name"
 

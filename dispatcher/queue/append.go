@@ -78,8 +78,11 @@ func (q *Queue) admit(events []event.Event) (probe bool, err error) {
 
 // flushEvents stores the events of all calls as one pack.
 func (q *Queue) flushEvents(calls []arrivals) error {
-	pack := q.eventsPack[:0]
-	q.eventsPack = nil
+	bytes := 0
+	for _, a := range calls {
+		bytes += a.bytes
+	}
+	pack := make([]byte, 0, bytes)
 	for _, a := range calls {
 		for i := range a.events {
 			if a.mine[i] {
@@ -89,12 +92,15 @@ func (q *Queue) flushEvents(calls []arrivals) error {
 	}
 	msg := nats.NewMsg(subjectEvents)
 	msg.Data = pack
+	if q.opts.Exclusive {
+		q.fresh.put(msg)
+	}
 	_, err := q.publishAll([]*nats.Msg{msg})
 	if errors.Is(err, event.ErrFull) && q.makeRoom() {
 		_, err = q.publishAll([]*nats.Msg{msg})
 	}
-	if err == nil && cap(pack) <= 2*maxPack { // nobody reads it any more
-		q.eventsPack = pack
+	if err != nil {
+		q.fresh.take(msg) // should it be stored nevertheless, it is read from there
 	}
 	return err
 }

@@ -55,6 +55,7 @@ type attemptLog struct {
 	js      jetstream.JetStream
 	config  jetstream.StreamConfig
 	log     *slog.Logger
+	pace    pace
 	records chan *deliver.Record
 	dropped atomic.Uint64
 	stop    context.CancelFunc
@@ -64,7 +65,7 @@ type attemptLog struct {
 func openAttemptLog(ctx context.Context, js jetstream.JetStream, o Options) *attemptLog {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l := &attemptLog{
-		js: js, config: attemptConfig(o), log: o.Log,
+		js: js, config: attemptConfig(o), log: o.Log, pace: newPace(o.Pace / attemptShare),
 		records: make(chan *deliver.Record, maxUnwritten), stop: stop, done: make(chan struct{}),
 	}
 	opened := l.open(ctx)
@@ -94,22 +95,24 @@ func (l *attemptLog) run(ctx context.Context, opened bool) {
 	for {
 		select {
 		case r := <-l.records:
-			l.write(r)
+			l.write(ctx, r)
 		case <-ctx.Done():
-			l.finish()
+			l.finish(ctx)
 			return
 		}
 	}
 }
 
-// write sends r to the store without waiting for an answer.
-func (l *attemptLog) write(r *deliver.Record) {
+// write sends r to the store without waiting for an answer, at the pace of the log
+// until ctx is done.
+func (l *attemptLog) write(ctx context.Context, r *deliver.Record) {
 	subject, err := subjectOf(subjectAttempts, r.Route)
 	if err != nil {
 		l.dropped.Add(1)
 		return
 	}
 	body := encodeRecord(r)
+	l.pace.wait(ctx, len(body))
 	if body == nil || l.js.Conn().Publish(subject, body) != nil {
 		l.dropped.Add(1)
 	}
@@ -117,9 +120,9 @@ func (l *attemptLog) write(r *deliver.Record) {
 
 // finish writes what is in hand, and returns when the store has it. If that
 // takes too long, close ends it.
-func (l *attemptLog) finish() {
+func (l *attemptLog) finish(over context.Context) {
 	for range len(l.records) {
-		l.write(<-l.records)
+		l.write(over, <-l.records)
 	}
 	// The store answers in turn. It refuses this, for it is meant for another
 	// stream; by then it has worked off what came before.

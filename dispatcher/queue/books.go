@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strings"
 	"sync"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
 )
 
 // books count what is owed, so that counts cost no reading.
@@ -14,8 +16,8 @@ type books struct{ waiting, parked book }
 type book struct {
 	mu     sync.Mutex
 	stored page
-	out    map[string]int // of stored, what was handed out and is not settled
-	census *census        // nil when none is under way
+	out    owing   // of stored, what was handed out and is not settled
+	census *census // nil when none is under way
 
 	// Of the last census, for packs that are noted after it: the last sequence
 	// that it counted, and what was settled before it would have been.
@@ -23,24 +25,33 @@ type book struct {
 	gone    map[uint64]bool
 }
 
-// A page says how many deliveries a stream holds, by route, and how many bytes
-// they take, by namespace.
+// An owing says how many deliveries of each queue there are.
+type owing map[deliver.QueueID]int
+
+func (o owing) change(id deliver.QueueID, n int) {
+	if n += o[id]; n == 0 {
+		delete(o, id)
+	} else {
+		o[id] = n
+	}
+}
+
+// A page says how many deliveries a stream holds, and how many bytes they take,
+// by namespace.
 type page struct {
-	routes map[string]int
+	queues owing
 	bytes  map[string]int64
 }
 
 // change adds t, or takes it away (sign -1), which may come first: what is
 // stored can be settled before whoever stored it has noted that.
 func (p *page) change(t tallies, sign int) {
-	if p.routes == nil {
-		p.routes, p.bytes = map[string]int{}, map[string]int64{}
+	if p.queues == nil {
+		p.queues, p.bytes = owing{}, map[string]int64{}
 	}
-	for route, n := range t {
-		namespace, _, _ := strings.Cut(route, "/")
-		if p.routes[route] += sign * n.count; p.routes[route] == 0 {
-			delete(p.routes, route)
-		}
+	for id, n := range t {
+		p.queues.change(id, sign*n.count)
+		namespace, _, _ := strings.Cut(id.Route, "/")
 		if p.bytes[namespace] += int64(sign * n.bytes); p.bytes[namespace] == 0 {
 			delete(p.bytes, namespace)
 		}
@@ -92,12 +103,10 @@ func (b *book) handOut(t tallies, sign int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.out == nil {
-		b.out = map[string]int{}
+		b.out = owing{}
 	}
-	for route, n := range t {
-		if b.out[route] += sign * n.count; b.out[route] == 0 {
-			delete(b.out, route)
-		}
+	for id, n := range t {
+		b.out.change(id, sign*n.count)
 	}
 }
 
@@ -129,24 +138,26 @@ func (b *book) finish(complete bool) {
 	b.census = nil
 }
 
-// owed is what is stored and not handed out, by route, added to into.
-func (b *book) owed(into map[string]int) {
+// owed is what is stored and not handed out.
+func (b *book) owed() owing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	without(into, b.stored.routes, b.out)
+	return without(b.stored.queues, b.out)
 }
 
-// without adds to into what is stored but not handed out.
-func without(into, stored, out map[string]int) {
-	for route, n := range stored {
-		if n -= out[route]; n > 0 {
-			into[route] += n
+// without is what is stored but not handed out.
+func without(stored, out owing) owing {
+	left := make(owing, len(stored))
+	for id, n := range stored {
+		if n -= out[id]; n > 0 {
+			left[id] = n
 		}
 	}
+	return left
 }
 
-// handedOut is what is handed out, by route.
-func (b *book) handedOut() map[string]int {
+// handedOut is what is handed out.
+func (b *book) handedOut() owing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.out)

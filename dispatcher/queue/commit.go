@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,10 +14,13 @@ const (
 	maxPack = 1 << 20
 	// When several call at once, appends begin gatherTime apart: each costs a
 	// sync, and what comes meanwhile shares it. Fewer than gatherFrom callers
-	// would wait for nobody, and gatherEnough share as well as more would.
+	// would wait for nobody, and gatherEnough share as well as more would. While
+	// the machine has other work, which a wait does not hold up, it may take
+	// gatherMost.
 	gatherTime   = 2 * time.Millisecond
+	gatherMost   = 2 * gatherTime
 	gatherFrom   = 3
-	gatherEnough = 32
+	gatherEnough = 64
 )
 
 // errClosed says that the queue is shutting down and takes nothing more.
@@ -36,8 +40,9 @@ type committer[R sized] struct {
 
 	mu      sync.Mutex
 	waiting []*commitCall[R] // for the next append
+	wanted  int              // so many are waited for
 	called  chan struct{}    // of one: somebody waits, or did a moment ago
-	enough  chan struct{}    // of one: so many do, or did, that nobody else is waited for
+	enough  chan struct{}    // of one: as many as are wanted do, or did
 	closed  bool
 }
 
@@ -78,7 +83,7 @@ func (c *committer[R]) hand(call *commitCall[R]) bool {
 	}
 	c.waiting = append(c.waiting, call)
 	tell(c.called)
-	if len(c.waiting) == gatherEnough {
+	if len(c.waiting) == c.wanted {
 		tell(c.enough)
 	}
 	return true
@@ -100,7 +105,8 @@ func (c *committer[R]) run() {
 			if !c.take(&r) {
 				break
 			}
-			r.end(c.flush(r.records))
+			err := c.flush(r.records)
+			r.end(err, c.queued())
 		}
 	}
 }
@@ -108,25 +114,51 @@ func (c *committer[R]) run() {
 // gather waits for those that the next append is to be shared with, if the last
 // one, which is r, was shared.
 func (c *committer[R]) gather(r *round[R]) {
-	left := gatherTime - time.Since(r.began)
-	if !r.shared || left <= 0 {
+	if r.enough == 0 {
 		return
 	}
-	over := time.NewTimer(left)
+	c.await(r.enough, gatherTime-time.Since(r.began))
+	for n := c.queued(); n < gatherEnough && time.Since(r.began) < gatherMost; {
+		runtime.Gosched() // whoever is about to call, does
+		before := n
+		if n = c.queued(); n == before {
+			return
+		}
+	}
+}
+
+// await returns when so many calls wait, at the latest after d.
+func (c *committer[R]) await(calls int, d time.Duration) {
+	if d <= 0 || c.want(calls) {
+		return
+	}
+	over := time.NewTimer(d)
 	defer over.Stop()
-	for !c.haveEnough() {
+	for {
 		select {
 		case <-c.enough:
+			if c.want(calls) { // not told of an earlier wait
+				return
+			}
 		case <-over.C:
 			return
 		}
 	}
 }
 
-func (c *committer[R]) haveEnough() bool {
+// want has enough told when so many calls wait, and reports whether they do.
+func (c *committer[R]) want(calls int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.waiting) >= gatherEnough
+	c.wanted = calls
+	return len(c.waiting) >= calls
+}
+
+// queued is how many calls wait.
+func (c *committer[R]) queued() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting)
 }
 
 // take moves calls that wait to r, until it is full. It reports whether there
@@ -138,7 +170,7 @@ func (c *committer[R]) take(r *round[R]) bool {
 		r.add(c.waiting[len(r.calls)])
 	}
 	c.waiting = slices.Delete(c.waiting, 0, len(r.calls))
-	r.began, r.shared = time.Now(), len(r.calls) >= gatherFrom
+	r.began = time.Now()
 	return len(r.calls) > 0
 }
 
@@ -158,7 +190,7 @@ type round[R sized] struct {
 	bytes   int
 
 	began  time.Time
-	shared bool // by so many that it is worth waiting for as many again
+	enough int // as many calls are worth waiting for next time; 0 = none
 }
 
 func (r *round[R]) add(call *commitCall[R]) {
@@ -169,8 +201,14 @@ func (r *round[R]) add(call *commitCall[R]) {
 	}
 }
 
-// end answers the calls, and makes room for others.
-func (r *round[R]) end(err error) {
+// end answers the calls, and makes room for others; queued more wait by now.
+// Most of them all can be expected to be back soon: callers that wait for an
+// answer before they call again, such as connections of producers.
+func (r *round[R]) end(err error, queued int) {
+	r.enough = 0
+	if crowd := len(r.calls) + queued; len(r.calls) >= gatherFrom {
+		r.enough = min(crowd-crowd/8, gatherEnough)
+	}
 	for _, call := range r.calls {
 		call.result <- err
 	}

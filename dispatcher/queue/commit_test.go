@@ -225,7 +225,11 @@ func TestCallersThatComeAtOnceGatherForTheNextFlush(t *testing.T) {
 	}{
 		"after one who came alone nobody waits": {1, 1, false},
 		"after several the next ones gather":    {queue.GatherFrom, 2, true},
-		"enough are waited for no longer":       {queue.GatherFrom, queue.GatherEnough, false},
+		"as many as before are enough":          {queue.GatherFrom, queue.GatherFrom, false},
+		"most of many are enough":               {16, 14, false},
+		"fewer of many are not":                 {16, 13, true},
+		"a crowd is not waited for":             {2 * queue.GatherEnough, queue.GatherEnough, false},
+		"part of a crowd gathers":               {2 * queue.GatherEnough, queue.GatherEnough - 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

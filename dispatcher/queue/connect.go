@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,9 @@ type Servers struct {
 
 	CA        string // file of the authorities that sign the servers' certificates, in PEM
 	Cert, Key string // files of our own certificate and its key, in PEM
+
+	// Plaintext lets a password or a token travel without TLS to another machine.
+	Plaintext bool
 
 	Log *slog.Logger
 }
@@ -104,7 +109,38 @@ func (s Servers) options() ([]nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(append(opts, identity...), s.tls()...), nil
+	opts = append(append(opts, identity...), s.tls()...)
+	if s.reveals() && !s.Plaintext {
+		if err := s.checkLoopback(); err != nil {
+			return nil, err
+		}
+		opts = append(opts, nats.IgnoreDiscoveredServers()) // which may be elsewhere
+	}
+	return opts, nil
+}
+
+// reveals reports whether a secret goes over the wire as it is. Credentials do
+// not: they sign what the server asks.
+func (s Servers) reveals() bool {
+	encrypted := s.CA != "" || s.Cert != "" || slices.ContainsFunc(s.URLs, func(text string) bool {
+		return strings.HasPrefix(strings.ToLower(text), "tls:") // one of them has all encrypted
+	})
+	return !encrypted && (s.PasswordFile != "" || s.TokenFile != "")
+}
+
+// checkLoopback returns an error unless all servers are on this machine.
+func (s Servers) checkLoopback() error {
+	for _, text := range s.URLs {
+		u, err := url.Parse(text)
+		if err != nil {
+			return err // never, for it was checked
+		}
+		addr, err := netip.ParseAddr(u.Hostname())
+		if u.Hostname() != "localhost" && (err != nil || !addr.Unmap().IsLoopback()) {
+			return fmt.Errorf("the password or token for NATS would go to %s without TLS, where others can read it: write tls://%s and name the authority with --nats-ca, or log in with --nats-creds; if the network itself encrypts, add --nats-plaintext", u.Host, u.Host)
+		}
+	}
+	return nil
 }
 
 func (s Servers) checkURLs() error {

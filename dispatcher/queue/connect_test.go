@@ -19,7 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/queue"
@@ -152,6 +154,7 @@ func certificate(t *testing.T) (ca, cert, key string) {
 func TestWhatCannotWorkIsRefusedBeforeItIsTried(t *testing.T) {
 	t.Parallel()
 	const there = "nats://127.0.0.1:4222"
+	secret := file(t, "secret", "pssst")
 	for _, tt := range []struct {
 		name    string
 		servers queue.Servers
@@ -163,6 +166,8 @@ func TestWhatCannotWorkIsRefusedBeforeItIsTried(t *testing.T) {
 		{"a password in the URL", queue.Servers{URLs: []string{"nats://me:pssst@127.0.0.1:4222"}}, "put them into a file"},
 		{"a user without a password", queue.Servers{URLs: []string{there}, UserFile: "/there"}, "only one is given"},
 		{"two ways", queue.Servers{URLs: []string{there}, TokenFile: "/token", Credentials: "/creds"}, "more than one way"},
+		{"a password over the network", queue.Servers{URLs: []string{there, "nats://nats-0.nats:4222"}, UserFile: secret, PasswordFile: secret}, "write tls://nats-0.nats:4222 and"},
+		{"a token over the network", queue.Servers{URLs: []string{"nats://10.1.2.3"}, TokenFile: secret}, "add --nats-plaintext"},
 		{"credentials that are not there", queue.Servers{URLs: []string{there}, Credentials: "/not/there"}, "no such file"},
 		{"a token that is not there", queue.Servers{URLs: []string{there}, TokenFile: "/not/there"}, "no such file"},
 		{"an authority that is not there", queue.Servers{URLs: []string{there}, CA: "/not/there"}, "no such file"},
@@ -176,6 +181,134 @@ func TestWhatCannotWorkIsRefusedBeforeItIsTried(t *testing.T) {
 				t.Errorf("it says %v, want %q in it", err, tt.says)
 			}
 		})
+	}
+}
+
+func TestASecretGoesWithoutTLSOnlyWhereNobodyReadsIt(t *testing.T) {
+	t.Parallel()
+	ns := aServer(t, func(o *server.Options) { o.Authorization = "pssst" })
+	_, port, err := net.SplitHostPort(ns.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		url       string
+		plaintext bool
+		stays     bool // at the servers that were named
+	}{
+		{"nats://127.0.0.1:" + port, false, true},
+		{"nats://localhost:" + port, false, true},
+		{"nats://0.0.0.0:" + port, true, false}, // which is not a loopback address, and leads to one
+	} {
+		nc, err := queue.Connect(queue.Servers{
+			URLs: []string{tt.url}, TokenFile: file(t, "token", "pssst"), Plaintext: tt.plaintext, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Errorf("%s: %v", tt.url, err)
+			continue
+		}
+		if nc.Opts.IgnoreDiscoveredServers != tt.stays {
+			t.Errorf("%s: it may go on to servers that were not named: %t", tt.url, tt.stays)
+		}
+		nc.Close()
+	}
+}
+
+// An operator is who says whom servers let in, by JWT.
+type operator struct {
+	operator, account nkeys.KeyPair
+	claims            *jwt.OperatorClaims
+	resolver          *server.MemAccResolver // of the JWTs of accounts
+}
+
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	o := &operator{operator: aKey(t, nkeys.CreateOperator), account: aKey(t, nkeys.CreateAccount), resolver: &server.MemAccResolver{}}
+	o.claims = jwt.NewOperatorClaims(public(t, o.operator))
+	o.claims.SystemAccount = public(t, aKey(t, nkeys.CreateAccount))
+	encode(t, o.claims, o.operator) // which signs them
+	ac := jwt.NewAccountClaims(public(t, o.account))
+	ac.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	for _, claims := range []*jwt.AccountClaims{jwt.NewAccountClaims(o.claims.SystemAccount), ac} {
+		if err := o.resolver.Store(claims.Subject, encode(t, claims, o.operator)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// credentials are of a user whom account lets in, as "nsc generate creds" writes them.
+func credentials(t *testing.T, account nkeys.KeyPair, allow ...string) string {
+	t.Helper()
+	user := aKey(t, nkeys.CreateUser)
+	claims := jwt.NewUserClaims(public(t, user))
+	claims.Pub.Allow.Add(allow...)
+	seed, err := user.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jwt.FormatUserConfig(encode(t, claims, account), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file(t, "dispatcher.creds", string(text))
+}
+
+func aKey(t *testing.T, create func() (nkeys.KeyPair, error)) nkeys.KeyPair {
+	t.Helper()
+	key, err := create()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func public(t *testing.T, key nkeys.KeyPair) string {
+	t.Helper()
+	text, err := key.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func encode(t *testing.T, claims jwt.Claims, key nkeys.KeyPair) string {
+	t.Helper()
+	text, err := claims.Encode(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestADispatcherLogsInWithCredentials(t *testing.T) {
+	t.Parallel()
+	o := newOperator(t)
+	ns := aServer(t, func(so *server.Options) {
+		so.TrustedOperators, so.SystemAccount, so.AccountResolver = []*jwt.OperatorClaims{o.claims}, o.claims.SystemAccount, o.resolver
+	})
+	log := slog.New(slog.DiscardHandler)
+	s := queue.Servers{URLs: []string{ns.ClientURL()}, Log: log}
+	s.Credentials = credentials(t, o.account, "postrider.>", "$JS.API.>", "$JS.ACK.>") // what the documentation asks for
+	nc, err := queue.Connect(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := q.Append(t.Context(), []event.Event{anEvent("1")}); err != nil {
+		t.Error(err)
+	}
+	s.Credentials = credentials(t, aKey(t, nkeys.CreateAccount))
+	if _, err = queue.Connect(s); err == nil {
+		t.Error("credentials of somebody else's account are let in")
+	}
+	s.Credentials = file(t, "no.creds", "pssst")
+	if _, err = queue.Connect(s); err == nil || strings.Contains(err.Error(), "pssst") {
+		t.Errorf("of a file without credentials it says %v", err)
 	}
 }
 

@@ -33,9 +33,13 @@ const (
 func (q *Queue) Events(ctx context.Context, gate func(context.Context) error, take func(event.Stored)) {
 	f := &feed{q: q, held: &q.held.events, stream: streamEvents, consumer: consumerFanout, gate: gate}
 	f.run(ctx, func(seq uint64, msg *nats.Msg) error {
-		events, err := decodeEvents(msg.Data)
+		pack, err := q.packOf(seq, msg)
 		if err != nil {
-			return unreadable{msg.Data, err}
+			return err
+		}
+		events, err := decodeEvents(pack)
+		if err != nil {
+			return unreadable{pack, err}
 		}
 		msg.Data = nil // the lease keeps the message
 		claims := f.held.claims(len(events), func(i int) *event.Event { return events[i] }, func() { f.settle(seq) })
@@ -72,7 +76,12 @@ func (f *feed) run(ctx context.Context, take func(seq uint64, msg *nats.Msg) err
 	}
 }
 
+// subscribe takes messages until it fails, or until the connection has been made
+// again: what was on its way then is lost. Who has the store for himself does not
+// wait for the server to find out, and has it come again before what is newer.
 func (f *feed) subscribe(ctx context.Context, take func(seq uint64, msg *nats.Msg) error) error {
+	connections := f.q.nc.Stats().Reconnects
+	same := func() bool { return !f.q.opts.Exclusive || f.q.nc.Stats().Reconnects == connections }
 	// A request may be answered after we have given it up, so there is room for more than one.
 	arrived := make(chan arrival, 8*fetchSize)
 	inbox := f.q.nc.NewInbox()
@@ -80,12 +89,17 @@ func (f *feed) subscribe(ctx context.Context, take func(seq uint64, msg *nats.Ms
 	if err != nil {
 		return err
 	}
-	defer f.leave(sub, arrived)
+	defer f.leave(ctx, sub, arrived)
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err
 	}
-	for f.ready(ctx) == nil {
-		if err := f.fetch(ctx, inbox, arrived, take); err != nil {
+	if f.q.opts.Exclusive {
+		if err := f.takeBack(ctx); err != nil {
+			return fmt.Errorf("taking back what was given out: %w", err)
+		}
+	}
+	for same() && f.ready(ctx) == nil {
+		if err := f.fetch(ctx, inbox, arrived, same, take); err != nil {
 			return err
 		}
 	}
@@ -107,7 +121,7 @@ func (f *feed) arrive(msg *nats.Msg, arrived chan<- arrival) {
 // leave gives back what has come and was not taken, also what was on its way:
 // what nobody takes or gives back would stay ours. While the servers are away
 // that goes on behind.
-func (f *feed) leave(sub *nats.Subscription, arrived <-chan arrival) {
+func (f *feed) leave(ctx context.Context, sub *nats.Subscription, arrived <-chan arrival) {
 	drained, done := make(chan struct{}), make(chan struct{})
 	end := sync.OnceFunc(func() { close(drained) })
 	sub.SetClosedHandler(func(string) { end() })
@@ -116,8 +130,15 @@ func (f *feed) leave(sub *nats.Subscription, arrived <-chan arrival) {
 	}
 	go func() {
 		defer close(done)
-		f.giveAllBack(arrived, drained)
+		f.giveAllBack(ctx, arrived, drained)
 	}()
+	if f.q.opts.Exclusive { // what is taken back next must not come here any more
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+	}
 	timeout := time.NewTimer(flushTimeout)
 	defer timeout.Stop()
 	select {
@@ -127,23 +148,28 @@ func (f *feed) leave(sub *nats.Subscription, arrived <-chan arrival) {
 }
 
 // giveAllBack gives back what arrives until nothing more can.
-func (f *feed) giveAllBack(arrived <-chan arrival, drained <-chan struct{}) {
+func (f *feed) giveAllBack(ctx context.Context, arrived <-chan arrival, drained <-chan struct{}) {
 	for {
 		select {
 		case a := <-arrived:
-			f.giveBack(a)
+			f.giveBack(ctx, a)
 		case <-drained:
 			for len(arrived) > 0 {
-				f.giveBack(<-arrived)
+				f.giveBack(ctx, <-arrived)
 			}
 			return
 		}
 	}
 }
 
-func (f *feed) giveBack(a arrival) {
-	if a.status == "" && !a.again {
-		f.held.letGo(sequenceOf(a.msg))
+// giveBack lets go of what is not taken. Who goes on with a store for himself takes
+// it back in its order: refused here, it would come before what is older and lost.
+func (f *feed) giveBack(ctx context.Context, a arrival) {
+	if a.status != "" || a.again {
+		return
+	}
+	f.held.letGo(sequenceOf(a.msg))
+	if !f.q.opts.Exclusive || ctx.Err() != nil {
 		_ = a.msg.Nak() // else it comes again when its time is over
 	}
 }
@@ -160,8 +186,8 @@ func (f *feed) ready(ctx context.Context) error {
 var nextMessages = pullRequest{Batch: fetchSize, Expires: fetchWait, Heartbeat: heartbeat}.encode()
 
 // fetch asks for messages and hands them to take until all have come or the
-// request has ended.
-func (f *feed) fetch(ctx context.Context, inbox string, arrived <-chan arrival, take func(seq uint64, msg *nats.Msg) error) error {
+// request has ended, or the connection is no longer the same.
+func (f *feed) fetch(ctx context.Context, inbox string, arrived <-chan arrival, same func() bool, take func(seq uint64, msg *nats.Msg) error) error {
 	if err := f.q.nc.PublishRequest(subjectOfPull(f.stream, f.consumer), inbox, nextMessages); err != nil {
 		return err
 	}
@@ -180,11 +206,13 @@ func (f *feed) fetch(ctx context.Context, inbox string, arrived <-chan arrival, 
 				if a.again {
 					break
 				}
-				if f.ready(ctx) != nil {
-					f.giveBack(a)
+				if f.ready(ctx) != nil || !same() {
+					f.giveBack(ctx, a)
 					return nil
 				}
-				f.hand(a.msg, take)
+				if err := f.hand(a.msg, take); err != nil {
+					return err
+				}
 			case statusHeartbeat:
 			case statusNobody:
 				return fmt.Errorf("there is no consumer %s, or no leader of it", f.consumer)
@@ -197,7 +225,9 @@ func (f *feed) fetch(ctx context.Context, inbox string, arrived <-chan arrival, 
 	return nil
 }
 
-func (f *feed) hand(msg *nats.Msg, take func(seq uint64, msg *nats.Msg) error) {
+// hand returns an error when nothing can be taken now. Who has the store for himself
+// then begins anew with that message, so that the next ones do not overtake it.
+func (f *feed) hand(msg *nats.Msg, take func(seq uint64, msg *nats.Msg) error) error {
 	seq := sequenceOf(msg)
 	err := take(seq, msg)
 	if u, ok := errors.AsType[unreadable](err); ok {
@@ -207,11 +237,15 @@ func (f *feed) hand(msg *nats.Msg, take func(seq uint64, msg *nats.Msg) error) {
 		}
 	}
 	if err == nil {
-		return
+		return nil
 	}
 	f.held.letGo(seq)
+	if f.q.opts.Exclusive && Passing(err) {
+		return err
+	}
 	f.q.opts.Log.Warn("a stored message cannot be taken now and will come again", "stream", f.stream, "err", err)
 	_ = msg.NakWithDelay(fetchPause) // else it comes again when its time is over
+	return nil
 }
 
 // missing deals with a message whose pack is not there: settled, before a crash,

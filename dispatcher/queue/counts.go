@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,7 +22,8 @@ const headerScan = 4096
 // or are deferred, without those that are handed out and not settled, and the
 // dead letters. With a shared store it counts anew what is deferred.
 func (q *Queue) Counts(ctx context.Context) (stored, dead map[string]int, err error) {
-	if err := q.counted.do(ctx, q.opts.Exclusive, q.takeCensus); err != nil {
+	deferred, err := q.Deferred(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
 	waiting, err := q.Waiting(ctx)
@@ -29,10 +31,11 @@ func (q *Queue) Counts(ctx context.Context) (stored, dead map[string]int, err er
 		return nil, nil, err
 	}
 	stored = map[string]int{}
-	for id, n := range waiting {
-		stored[id.Route] += n
+	for _, owed := range []map[deliver.QueueID]int{waiting, deferred} {
+		for id, n := range owed {
+			stored[id.Route] += n
+		}
 	}
-	q.books.parked.owed(stored)
 	dead = map[string]int{}
 	info, err := q.dead.Info(ctx, jetstream.WithSubjectFilter(subjectDead+">"))
 	if err != nil {
@@ -44,60 +47,70 @@ func (q *Queue) Counts(ctx context.Context) (stored, dead map[string]int, err er
 	return stored, dead, nil
 }
 
-// Waiting implements [deliver.Backlog]. It reads nothing: the subjects say it.
+// Waiting implements [deliver.Backlog]. Who has the store for himself knows it
+// after one census. Where others put deliveries too, the subjects say it.
 func (q *Queue) Waiting(ctx context.Context) (map[deliver.QueueID]int, error) {
+	if !q.opts.Exclusive {
+		return q.waitingBySubject(ctx)
+	}
+	if err := q.counted.do(ctx, true, q.takeCensus); err != nil {
+		return nil, err
+	}
+	return q.books.waiting.owed(), nil
+}
+
+func (q *Queue) waitingBySubject(ctx context.Context) (map[deliver.QueueID]int, error) {
 	out := q.books.waiting.handedOut() // first: what is settled meanwhile is then rather missed than counted twice
-	info, err := q.waiting.Info(ctx, jetstream.WithSubjectFilter(subjectWaiting+">"))
+	info, err := q.waiting.Info(ctx, jetstream.WithSubjectFilter(">"))
 	if err != nil {
 		return nil, fmt.Errorf("counting what waits: %w", err)
 	}
-	stored := make(map[string]int, len(info.State.Subjects))
+	stored := make(owing, len(info.State.Subjects))
 	for subject, packs := range info.State.Subjects {
-		if route, count, ok := packOfSubject(subject); ok {
-			stored[route] += count * int(packs)
+		if id, count, ok := packOfSubject(subject); ok {
+			stored[id] += count * int(packs)
 		}
 	}
-	left := make(map[string]int, len(stored))
-	without(left, stored, out)
-	waiting := make(map[deliver.QueueID]int, len(left))
-	for route, n := range left {
-		waiting[deliver.QueueID{Route: route}] = n
-	}
-	return waiting, nil
+	return without(stored, out), nil
 }
 
-// Deferred implements [deliver.Backlog].
-func (q *Queue) Deferred(context.Context) (map[deliver.QueueID]int, error) {
-	owed := map[string]int{}
-	q.books.parked.owed(owed)
-	deferred := make(map[deliver.QueueID]int, len(owed))
-	for route, n := range owed {
-		deferred[deliver.QueueID{Route: route}] = n
+// Deferred implements [deliver.Backlog]. With a shared store it counts anew.
+func (q *Queue) Deferred(ctx context.Context) (map[deliver.QueueID]int, error) {
+	if err := q.counted.do(ctx, q.opts.Exclusive, q.takeCensus); err != nil {
+		return nil, err
 	}
-	return deferred, nil
+	owed := q.books.parked.owed()
+	for id := range owed {
+		if id.Key != 0 { // a key would wait for ever for what never comes due
+			if err := q.swept.do(ctx, true, q.sweepOld); err != nil {
+				return nil, err
+			}
+			return q.books.parked.owed(), nil
+		}
+	}
+	return owed, nil
 }
 
 // takeCensus counts what is stored, by the headers of the packs alone.
 func (q *Queue) takeCensus(ctx context.Context) error {
 	return errors.Join(
-		q.census(ctx, q.parked, &q.books.parked, func(msg *nats.Msg, t tallies) {
-			parseTallies(msg.Header.Get(headerOwed), func(route string, n tally) { t[route] = n })
+		q.census(ctx, q.parked, &q.books.parked, func(msg *nats.Msg) tallies {
+			return parseTallies(msg.Header.Get(headerOwed))
 		}),
-		q.census(ctx, q.waiting, &q.books.waiting, func(msg *nats.Msg, t tallies) {
-			if route, count, ok := packOfSubject(msg.Subject); ok {
-				bytes, _ := strconv.Atoi(msg.Header.Get("Nats-Msg-Size"))
-				t[route] = tally{count, bytes}
+		q.census(ctx, q.waiting, &q.books.waiting, func(msg *nats.Msg) tallies {
+			id, count, ok := packOfSubject(msg.Subject)
+			if !ok {
+				return nil
 			}
+			bytes, _ := strconv.Atoi(msg.Header.Get("Nats-Msg-Size"))
+			return tallies{id: {count, bytes}}
 		}))
 }
 
-func (q *Queue) census(ctx context.Context, s jetstream.Stream, b *book, read func(*nats.Msg, tallies)) error {
+func (q *Queue) census(ctx context.Context, s jetstream.Stream, b *book, read func(*nats.Msg) tallies) error {
 	b.begin()
-	t := tallies{}
 	err := q.scan(ctx, s, jetstream.ConsumerConfig{HeadersOnly: true}, headerScan, func(msg *nats.Msg) error {
-		clear(t)
-		read(msg, t)
-		b.count(sequenceOf(msg), t)
+		b.count(sequenceOf(msg), read(msg))
 		return nil
 	})
 	b.finish(err == nil)
@@ -106,18 +119,28 @@ func (q *Queue) census(ctx context.Context, s jetstream.Stream, b *book, read fu
 
 // counting takes one census at a time.
 type counting struct {
-	mu   sync.Mutex
-	done bool
+	mu     sync.Mutex
+	done   bool
+	doubts uint64 // when it began
+
+	raised atomic.Uint64 // doubts
 }
 
-// do calls take, unless once is enough and it was done.
+// doubt has the next count take a census: an append whose answer did not come
+// may have been heard.
+func (c *counting) doubt() { c.raised.Add(1) }
+
+// do calls take, unless once is enough and it was done, and there was no doubt since.
 func (c *counting) do(ctx context.Context, once bool, take func(context.Context) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.done && once {
+	doubts := c.raised.Load()
+	if c.done && once && doubts == c.doubts {
 		return nil
 	}
 	err := take(ctx)
-	c.done = c.done || err == nil
+	if err == nil {
+		c.done, c.doubts = true, doubts
+	}
 	return err
 }

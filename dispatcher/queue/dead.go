@@ -56,9 +56,6 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 func (q *Queue) Bury(_ context.Context, ds ...deliver.DeadLetter) error {
 	records := make([]record, len(ds))
 	for i := range ds {
-		if _, err := subjectOf(subjectDead, ds[i].Route); err != nil {
-			return err
-		}
 		records[i] = record{body: ds[i].Event.Append(nil), dead: &ds[i]}
 	}
 	return q.burials.commit(records...)
@@ -70,7 +67,9 @@ type record struct {
 	dead *deliver.DeadLetter
 }
 
-func (r record) size() int { return len(r.body) }
+func (r record) size() int    { return len(r.body) }
+func (r record) rest() []byte { return r.body }
+func (r record) names() []any { return []any{"route", r.dead.Route, "event", r.dead.Event.ID} }
 
 // flushDead stores one message per dead letter, under the subject of its
 // route, so that they can be counted, read and removed one by one.

@@ -222,9 +222,6 @@ func TestNobodyReachesTheDeadLettersOfAnotherRoute(t *testing.T) {
 		if err := s.EachDead(t.Context(), route, func(deliver.DeadLetter) error { return nil }); err == nil {
 			t.Errorf("%q is visited", route)
 		}
-		if err := s.Bury(t.Context(), letters(route, "x", 1)...); err == nil {
-			t.Errorf("%q is buried", route)
-		}
 	}
 	if diff := cmp.Diff(newestFirst("ab", 3), idsOf(s.allDead(t, "cms/a.b", 10, nothing))); diff != "" {
 		t.Error("(-want +got)\n" + diff)

@@ -55,10 +55,11 @@ type parkedPack struct {
 func (p *parkedPack) add(r owed) {
 	size := len(p.data)
 	p.data = appendDeferral(p.data, r.Deferral)
-	if _, ok := p.owed[r.Route]; !ok {
-		p.header += tallySize(r.Route)
+	id := r.Queue()
+	if _, ok := p.owed[id]; !ok {
+		p.header += tallySize(id)
 	}
-	p.owed.add(r.Route, tally{1, len(p.data) - size})
+	p.owed.add(id, tally{1, len(p.data) - size})
 }
 
 // flushDeferrals parks one pack per slot and packLimit, and then schedules each.
@@ -75,12 +76,14 @@ func (q *Queue) flushDeferrals(records []owed) error {
 	begun := time.Now()
 	parked, err := q.publishAll(msgs)
 	if err != nil {
+		q.counted.doubt()
 		return err
 	}
 	for i, seq := range parked {
 		msgs[i] = schedule(packs[i].due, seq)
 	}
 	if _, err = q.publishAll(msgs); err != nil {
+		q.counted.doubt()
 		return err
 	}
 	for i, seq := range parked {
@@ -139,8 +142,7 @@ func (q *Queue) Due(ctx context.Context, gate func(context.Context) error, take 
 		if err != nil {
 			return unreadable{pack.Data, err}
 		}
-		t := tallies{}
-		parseTallies(pack.Header.Get(headerOwed), func(route string, n tally) { t[route] = n })
+		t := parseTallies(pack.Header.Get(headerOwed))
 		q.books.parked.handOut(t, 1)
 		claims := f.held.claims(len(ds), func(i int) *event.Event { return ds[i].Event }, func() { q.unpark(f, seq, parked, t) })
 		for i, d := range ds {

@@ -74,7 +74,7 @@ func TestAParkedPackWithoutAScheduleIsSweptAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := nats.NewMsg("postrider.parked")
-	left.Header.Set(queue.HeaderOwed, queue.FormatTallies("cms/left", 1, 99))
+	left.Header.Set(queue.HeaderOwed, queue.FormatTallies(deliver.QueueID{Route: "cms/left"}, 1, 99))
 	left.Data = queue.AppendDeferral(nil, deliver.Deferral{Route: "cms/left", Event: &e})
 	js, err := jetstream.New(s.conn)
 	if err != nil {
@@ -107,7 +107,7 @@ func TestAPackWithoutAScheduleIsFoundAmongOthers(t *testing.T) {
 	e := anEvent("1")
 	deferral := deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}
 	left := nats.NewMsg("postrider.parked")
-	left.Header.Set(queue.HeaderOwed, queue.FormatTallies("cms/left", 1, 99))
+	left.Header.Set(queue.HeaderOwed, queue.FormatTallies(deliver.QueueID{Route: "cms/left"}, 1, 99))
 	left.Data = queue.AppendDeferral(nil, deferral)
 	js, err := jetstream.New(s.conn)
 	if err != nil {

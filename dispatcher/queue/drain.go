@@ -4,59 +4,67 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
 )
 
 const (
 	// drainIdle is how long a drain that nobody asks is remembered.
 	drainIdle = 10 * time.Second
 	// maxDrains bounds the consumers in use at once: JetStream allows 1,000 per
-	// stream. Beyond it the one that was asked longest ago goes; what it has
-	// given out may then come again.
+	// stream. Beyond it the one that was asked longest ago goes, of those that
+	// have nothing given out here; what another dispatcher has from it may then
+	// come again.
 	maxDrains = 500
 )
 
-// drains are the queues of routes that are being emptied. A dispatcher that has
-// the store for itself reads each from its front on: what it has handed out it
-// knows, and a restart forgets it. Dispatchers that share the store take from
-// one consumer per route, which exists only while its queue drains and gives
-// each pack to one of them.
+var errDrains = fmt.Errorf("of %d queues something is taken and not settled, which is as many as can be", maxDrains)
+
+// drains are the queues that are being emptied in a store that dispatchers
+// share. They take from one consumer per queue, which exists only while it
+// drains and gives each pack to one of them.
 type drains struct {
 	mu     sync.Mutex
-	routes map[string]*drain
+	queues map[deliver.QueueID]*drain
 }
 
 type drain struct {
-	mu    sync.Mutex
-	used  time.Time
-	ended bool
-	from  uint64 // exclusive: what is earlier was handed out
-	made  bool   // shared: the consumer was made
+	used  time.Time // with drains.mu, as users
+	users int       // calls under way, and packs that are given out here
+
+	mu   sync.Mutex
+	made bool // the consumer was made
 
 	// What the consumer brings bears its own subject, not that of an answer, so
 	// it needs a subscription.
 	answers *nats.Subscription
 }
 
-// A frontPack is the next pack of a queue. It is held.
-type frontPack struct {
-	seq   uint64
-	count int // of deliveries, as its subject says
-	data  []byte
+// next takes the next pack of a queue, nil when there is none that nobody has.
+// It is held.
+func (ds *drains) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontPack, error) {
+	d, err := ds.enter(q, id)
+	if err != nil {
+		return nil, err
+	}
+	pack, err := d.next(ctx, q, id)
+	if pack == nil {
+		ds.leave(id)
+	}
+	return pack, err
 }
 
-// next takes the next pack of a route, nil when there is none that nobody has.
-func (ds *drains) next(ctx context.Context, q *Queue, route string) (*frontPack, error) {
-	d := ds.lock(q, route)
+func (d *drain) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontPack, error) {
+	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
-		pack, msg, err := d.front(ctx, q, route)
+		pack, msg, err := d.pull(ctx, q, id)
 		if err != nil || pack == nil {
 			return nil, err
 		}
@@ -66,37 +74,15 @@ func (ds *drains) next(ctx context.Context, q *Queue, route string) (*frontPack,
 	}
 }
 
-func (d *drain) front(ctx context.Context, q *Queue, route string) (*frontPack, *nats.Msg, error) {
-	if q.opts.Exclusive {
-		pack, err := d.read(ctx, q, route)
-		return pack, nil, err
-	}
-	return d.pull(ctx, q, route)
-}
-
-// read reads the first pack of the queue that was not handed out.
-func (d *drain) read(ctx context.Context, q *Queue, route string) (*frontPack, error) {
-	msg, err := q.waiting.GetMsg(ctx, max(d.from, 1), jetstream.WithGetMsgSubject(subjectsOfWaiting(route)))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	d.from = msg.Sequence + 1
-	_, count, _ := packOfSubject(msg.Subject)
-	return &frontPack{seq: msg.Sequence, count: count, data: msg.Data}, nil
-}
-
 // nextPack asks for one message, if there is one.
 var nextPack = pullRequest{Batch: 1, NoWait: true}.encode()
 
-// pull takes a pack from the consumer of the route, making it when it is not
+// pull takes a pack from the consumer of the queue, making it when it is not
 // there: it expires when nobody asks, and a server that goes may take it along.
-func (d *drain) pull(ctx context.Context, q *Queue, route string) (*frontPack, *nats.Msg, error) {
-	name := consumerOfDrain(route)
+func (d *drain) pull(ctx context.Context, q *Queue, id deliver.QueueID) (*frontPack, *nats.Msg, error) {
+	name := consumerOfDrain(id)
 	for range 2 {
-		if err := d.ready(ctx, q, name, route); err != nil {
+		if err := d.ready(ctx, q, name, id); err != nil {
 			return nil, nil, err
 		}
 		msg, err := d.ask(ctx, q, subjectOfPull(streamWaiting, name))
@@ -106,7 +92,7 @@ func (d *drain) pull(ctx context.Context, q *Queue, route string) (*frontPack, *
 		switch statusOf(msg) {
 		case "":
 			_, count, _ := packOfSubject(msg.Subject)
-			pack := &frontPack{seq: sequenceOf(msg), count: count, data: msg.Data}
+			pack := &frontPack{queue: id, seq: sequenceOf(msg), count: count, data: msg.Data, bytes: len(msg.Data)}
 			msg.Data = nil // the lease keeps the message
 			return pack, msg, nil
 		case statusNone, statusExpired:
@@ -119,14 +105,14 @@ func (d *drain) pull(ctx context.Context, q *Queue, route string) (*frontPack, *
 }
 
 // ready makes what pull needs and is not there yet.
-func (d *drain) ready(ctx context.Context, q *Queue, name, route string) (err error) {
+func (d *drain) ready(ctx context.Context, q *Queue, name string, id deliver.QueueID) (err error) {
 	if d.answers == nil {
 		if d.answers, err = q.nc.SubscribeSync(q.nc.NewInbox()); err != nil {
 			return err
 		}
 	}
 	if !d.made {
-		if err := q.makeDrain(ctx, name, route); err != nil {
+		if err := q.makeDrain(ctx, name, id); err != nil {
 			return err
 		}
 		d.made = true
@@ -147,7 +133,6 @@ func (d *drain) ask(ctx context.Context, q *Queue, subject string) (*nats.Msg, e
 func (d *drain) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ended = true
 	if d.answers == nil {
 		return
 	}
@@ -165,104 +150,97 @@ func (d *drain) end() {
 
 // consumerOfDrain is the same for all dispatchers. A route may be longer than
 // a consumer's name.
-func consumerOfDrain(route string) string {
-	sum := sha256.Sum256([]byte(route))
+func consumerOfDrain(id deliver.QueueID) string {
+	name := id.Route
+	if id.Key != 0 {
+		name = subjectsOfQueue(id)
+	}
+	sum := sha256.Sum256([]byte(name))
 	return "drain-" + hex.EncodeToString(sum[:16])
 }
 
-// makeDrain makes the consumer of a route. Its state is in memory: when that is
+// makeDrain makes the consumer of a queue. Its state is in memory: when that is
 // lost, packs come again.
-func (q *Queue) makeDrain(ctx context.Context, name, route string) error {
+func (q *Queue) makeDrain(ctx context.Context, name string, id deliver.QueueID) error {
 	_, err := q.waiting.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: name, Description: "takes from the queue of " + route, FilterSubject: subjectsOfWaiting(route),
+		Durable: name, Description: "takes from the queue of " + id.Route, FilterSubject: subjectsOfQueue(id),
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: q.opts.ackWait, MaxAckPending: -1,
 		MemoryStorage: true, InactiveThreshold: ackWait,
 	})
 	return err
 }
 
-// lock returns the drain of a route, locked.
-func (ds *drains) lock(q *Queue, route string) *drain {
-	for {
-		d := ds.of(q, route)
-		d.mu.Lock()
-		if !d.ended {
-			return d
-		}
-		d.mu.Unlock()
-	}
-}
-
-// of returns the drain of a route, making it at first use.
-func (ds *drains) of(q *Queue, route string) *drain {
+// enter returns the drain of a queue, making it at first use, for a call that
+// ends with leave.
+func (ds *drains) enter(q *Queue, id deliver.QueueID) (*drain, error) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	d := ds.routes[route]
+	d := ds.queues[id]
 	if d == nil {
-		if ds.routes == nil {
-			ds.routes = map[string]*drain{}
+		if ds.queues == nil {
+			ds.queues = map[deliver.QueueID]*drain{}
 		}
-		if len(ds.routes) >= maxDrains {
-			ds.dropLongestIdle(q)
+		if len(ds.queues) >= maxDrains && !ds.dropLongestIdle(q) {
+			return nil, errDrains
 		}
 		d = &drain{}
-		ds.routes[route] = d
+		ds.queues[id] = d
 	}
+	d.users++
 	d.used = time.Now()
-	return d
+	return d, nil
 }
 
-func (ds *drains) dropLongestIdle(q *Queue) {
-	var longest string
-	for route, d := range ds.routes {
-		if longest == "" || d.used.Before(ds.routes[longest].used) {
-			longest = route
-		}
-	}
-	go ds.routes[longest].end() // it may be asking
-	delete(ds.routes, longest)
-	q.unmakeDrain(longest)
-}
-
-// restart makes the next call look at the queue from its front.
-func (ds *drains) restart(q *Queue, route string) {
-	d := ds.lock(q, route)
-	defer d.mu.Unlock()
-	d.from = 0
-}
-
-// tidy ends the drains that nobody has asked for a while. What others have
-// taken from a consumer stays with it until it expires.
-func (ds *drains) tidy(ctx context.Context, q *Queue, now time.Time) {
-	for route, d := range ds.takeIdle(now) {
-		d.end()
-		if q.opts.Exclusive {
-			continue
-		}
-		c, err := q.waiting.Consumer(ctx, consumerOfDrain(route))
-		if err == nil && c.CachedInfo().NumAckPending == 0 {
-			q.unmakeDrain(route)
-		}
-	}
-}
-
-func (ds *drains) takeIdle(now time.Time) map[string]*drain {
+// leave ends a call that brought nothing, or follows when what it brought is let go.
+func (ds *drains) leave(id deliver.QueueID) {
 	ds.mu.Lock()
 	defer ds.mu.Unlock()
-	idle := map[string]*drain{}
-	for route, d := range ds.routes {
-		if now.Sub(d.used) > drainIdle {
-			idle[route] = d
-			delete(ds.routes, route)
+	ds.queues[id].users--
+}
+
+func (ds *drains) dropLongestIdle(q *Queue) bool {
+	var longest deliver.QueueID
+	for id, d := range ds.queues {
+		if d.users == 0 && (longest.Route == "" || d.used.Before(ds.queues[longest].used)) {
+			longest = id
+		}
+	}
+	if longest.Route == "" {
+		return false
+	}
+	ds.queues[longest].end()
+	delete(ds.queues, longest)
+	q.unmakeDrain(longest)
+	return true
+}
+
+// tidy ends the drains that nobody has asked for a while, and of which nothing is
+// given out here. What others have taken from a consumer stays with it until it expires.
+func (ds *drains) tidy(ctx context.Context, q *Queue, now time.Time) {
+	for id, d := range ds.takeIdle(now) {
+		d.end()
+		c, err := q.waiting.Consumer(ctx, consumerOfDrain(id))
+		if err == nil && c.CachedInfo().NumAckPending == 0 {
+			q.unmakeDrain(id)
+		}
+	}
+}
+
+func (ds *drains) takeIdle(now time.Time) map[deliver.QueueID]*drain {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	idle := map[deliver.QueueID]*drain{}
+	for id, d := range ds.queues {
+		if d.users == 0 && now.Sub(d.used) > drainIdle {
+			idle[id] = d
+			delete(ds.queues, id)
 		}
 	}
 	return idle
 }
 
-// unmakeDrain deletes the consumer of a route without waiting for an answer:
+// unmakeDrain deletes the consumer of a queue without waiting for an answer:
 // else it expires.
-func (q *Queue) unmakeDrain(route string) {
-	if !q.opts.Exclusive {
-		_ = q.nc.Publish(api+"CONSUMER.DELETE."+streamWaiting+"."+consumerOfDrain(route), nil)
-	}
+func (q *Queue) unmakeDrain(id deliver.QueueID) {
+	_ = q.nc.Publish(api+"CONSUMER.DELETE."+streamWaiting+"."+consumerOfDrain(id), nil)
 }

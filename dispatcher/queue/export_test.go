@@ -24,20 +24,20 @@ const (
 	MissingTries    = missingTries
 	FetchSize       = fetchSize
 	StreamWaiting   = streamWaiting
-	DrainIdle       = drainIdle
 	MaxWaitingBytes = maxWaitingBytes
 	MaxEventBytes   = maxEventBytes
+	MaxRemovals     = maxRemovals
+	MaxHandover     = maxHandover
 )
 
 var (
 	ErrClosed       = errClosed
 	NewSeen         = newSeen
+	NewPace         = newPace
 	DecodeEvents    = decodeEvents
 	DecodeDeferrals = decodeDeferrals
 	Slot            = slot
-	PackOfSubject   = packOfSubject
 	SubjectOfPack   = subjectOfPack
-	ConsumerOfDrain = consumerOfDrain
 )
 
 func AppendDeferral(b []byte, d deliver.Deferral) []byte { return appendDeferral(b, &d) }
@@ -71,6 +71,8 @@ func (c *TextCommitter) Commit(texts ...string) error {
 
 func (c *TextCommitter) Close() { c.c.close() }
 
+func (p pace) Wait(ctx context.Context, n int) { p.wait(ctx, n) }
+
 func (s *seen) Board(keys []event.Key, now time.Time) (*flight, []bool, []*flight) {
 	f, mine := &flight{}, make([]bool, len(keys))
 	others := s.board(f, keys, mine, now)
@@ -92,8 +94,6 @@ func (s *seen) Add(k event.Key, now time.Time) {
 	s.land(f, []event.Key{k}, mine, nil)
 }
 
-func (s *seen) Recall(k event.Key) { s.recall(k) }
-
 // Held is how many keys are remembered.
 func (s *seen) Held() int { return len(s.younger) + len(s.older) }
 
@@ -101,16 +101,18 @@ func (f *flight) Landed() <-chan struct{} { return f.landed }
 
 func (f *flight) Err() error { return f.err }
 
-// ParseTallies reads a header into counts and bytes by route.
-func ParseTallies(header string) (counts, bytes map[string]int) {
-	counts, bytes = map[string]int{}, map[string]int{}
-	parseTallies(header, func(route string, n tally) { counts[route], bytes[route] = n.count, n.bytes })
+// ParseTallies reads a header into counts and bytes by queue.
+func ParseTallies(header string) (counts, bytes map[deliver.QueueID]int) {
+	counts, bytes = map[deliver.QueueID]int{}, map[deliver.QueueID]int{}
+	for id, n := range parseTallies(header) {
+		counts[id], bytes[id] = n.count, n.bytes
+	}
 	return counts, bytes
 }
 
-// FormatTallies writes the header of one route.
-func FormatTallies(route string, count, bytes int) string {
-	return tallies{route: {count, bytes}}.String()
+// FormatTallies writes the header of one queue.
+func FormatTallies(id deliver.QueueID, count, bytes int) string {
+	return tallies{id: {count, bytes}}.String()
 }
 
 // Measure does at that time what housekeeping does every second.
@@ -125,19 +127,43 @@ func (o *Options) Sweeping(orphanAge time.Duration) { o.orphanAge = orphanAge }
 // A Book counts what is in a stream.
 type Book struct{ b book }
 
-func (b *Book) Add(seq uint64, route string, n int)    { b.b.add(seq, tallies{route: {n, n}}) }
-func (b *Book) Remove(seq uint64, route string, n int) { b.b.remove(seq, tallies{route: {n, n}}) }
+func (b *Book) Add(seq uint64, route string, n int)    { b.b.add(seq, talliesOf(route, n)) }
+func (b *Book) Remove(seq uint64, route string, n int) { b.b.remove(seq, talliesOf(route, n)) }
 func (b *Book) Begin()                                 { b.b.begin() }
-func (b *Book) Count(seq uint64, route string, n int)  { b.b.count(seq, tallies{route: {n, n}}) }
+func (b *Book) Count(seq uint64, route string, n int)  { b.b.count(seq, talliesOf(route, n)) }
 func (b *Book) Finish()                                { b.b.finish(true) }
+
+func talliesOf(route string, n int) tallies { return tallies{{Route: route}: {n, n}} }
 
 // Owed is what is stored, by route, and the bytes of it, by namespace.
 func (b *Book) Owed() (map[string]int, map[string]int64) {
 	routes, bytes := map[string]int{}, map[string]int64{}
-	b.b.owed(routes)
+	for id, n := range b.b.owed() {
+		routes[id.Route] += n
+	}
 	b.b.addBytes(bytes)
 	return routes, bytes
 }
 
 // Sever ends the queue as a crash does: nobody hears of it any more.
 func (q *Queue) Sever() { q.nc.Close() }
+
+// Fronts is how many queues something is known of.
+func (q *Queue) Fronts() int {
+	q.fronts.mu.Lock()
+	defer q.fronts.mu.Unlock()
+	return len(q.fronts.queues)
+}
+
+// Doubt has the next count look at the store.
+func (q *Queue) Doubt() { q.counted.doubt() }
+
+// Removing is how many settled packs wait to be removed.
+func (q *Queue) Removing() int { return len(q.removals.in) }
+
+// HandedOver is how many bytes of packs wait in memory for the consumer.
+func (q *Queue) HandedOver() int {
+	q.fresh.mu.Lock()
+	defer q.fresh.mu.Unlock()
+	return q.fresh.bytes
+}

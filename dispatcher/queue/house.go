@@ -15,12 +15,11 @@ import (
 const tick = time.Second
 
 // keepHouse measures the store, trims what is settled and renews what is held.
-// older is what is left to recall, and parked the last pack that was there at
-// the start.
-func (q *Queue) keepHouse(ctx context.Context, older span, parked uint64) {
+// older is what is left to recall.
+func (q *Queue) keepHouse(ctx context.Context, older span) {
 	defer close(q.idle)
 	aside := make(chan struct{})
-	go func() { defer close(aside); q.catchUp(ctx, older, parked) }()
+	go func() { defer close(aside); q.catchUp(ctx, older) }()
 	defer func() { <-aside }()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -62,7 +61,7 @@ func (q *Queue) watch() {
 }
 
 // catchUp does what a start need not wait for, and what is rarely to be done.
-func (q *Queue) catchUp(ctx context.Context, older span, parked uint64) {
+func (q *Queue) catchUp(ctx context.Context, older span) {
 	try := func(what string, f func() error) {
 		if err := f(); err != nil && ctx.Err() == nil {
 			q.opts.Log.Warn("a task of the store failed", "task", what, "err", err)
@@ -73,7 +72,7 @@ func (q *Queue) catchUp(ctx context.Context, older span, parked uint64) {
 	}
 	try("counting what is owed", func() error { return q.counted.do(ctx, true, q.takeCensus) })
 	wait(ctx, sweepDelay)
-	try("removing what a crash left", func() error { return q.sweepOrphans(ctx, parked) })
+	try("removing what a crash left", func() error { return q.swept.do(ctx, true, q.sweepOld) })
 	if q.opts.Exclusive {
 		return
 	}

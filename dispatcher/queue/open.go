@@ -23,6 +23,14 @@ const (
 	_ uint = min(maxEventBytes, maxDueBytes, maxWaitingBytes) - deliver.MaxHeld
 )
 
+// within is the part of a bound that a process with little memory keeps to.
+func (o *Options) within(bound int) int {
+	if o.Room == 0 {
+		return bound
+	}
+	return int(max(o.Room, deliver.MinRoom) * float64(bound))
+}
+
 // A lease is a message that JetStream has given us and takes back when it does
 // not hear of it for ackWait. Msg is nil where nobody else could get it anyway.
 type lease struct {
@@ -74,6 +82,12 @@ func (o *openSet) hold(seq uint64, msg *nats.Msg) (fresh bool) {
 	_, held := o.leases[seq]
 	o.leases[seq] = &lease{msg, time.Now()}
 	return !held
+}
+
+func (o *openSet) holds(seq uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.leases[seq] != nil
 }
 
 // letGo ends what hold began and returns the message of the lease as it was last.

@@ -52,6 +52,9 @@ func (q *Queue) sweepTail(ctx context.Context) error {
 	return nil
 }
 
+// sweepOld is for what was parked before the start.
+func (q *Queue) sweepOld(ctx context.Context) error { return q.sweepOrphans(ctx, q.before) }
+
 // sweepOrphans removes the parked packs, no later than last, that have no
 // schedule: a crash has left them. What is in them was not acknowledged as
 // deferred, so it comes again from where it came.
@@ -127,8 +130,6 @@ func (q *Queue) sweepOrphan(ctx context.Context, seq uint64) (bool, error) {
 	if err := q.deleteMessage(streamParked, seq); err != nil {
 		return false, fmt.Errorf("removing a parked pack without a schedule: %w", err)
 	}
-	t := tallies{}
-	parseTallies(pack.Header.Get(headerOwed), func(route string, n tally) { t[route] = n })
-	q.books.parked.remove(seq, t)
+	q.books.parked.remove(seq, parseTallies(pack.Header.Get(headerOwed)))
 	return true, nil
 }

@@ -34,9 +34,14 @@ const (
 
 // publishAll returns once JetStream has acknowledged every message, with the
 // sequences that they got, which are 0 for those that an earlier try of the
-// same call has stored. After an error that is not [event.ErrFull] the queue is
-// unhealthy until a later append succeeds.
+// same call has stored. After an error that is neither [event.ErrFull] nor about
+// the messages the queue is unhealthy until a later append succeeds.
 func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
+	for _, msg := range msgs { // rather than when some of them are stored
+		if len(msg.Data) > q.maxMessage {
+			return nil, errTooLarge
+		}
+	}
 	if q.remote() {
 		identify(msgs)
 	}
@@ -45,7 +50,7 @@ func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
 		n := batch(msgs)
 		some, err := q.publish(msgs[:n])
 		if err != nil {
-			if !errors.Is(err, event.ErrFull) {
+			if !errors.Is(err, event.ErrFull) && !refused(err) {
 				text := err.Error()
 				q.broken.Store(&text)
 			}
@@ -88,6 +93,9 @@ func batch(msgs []*nats.Msg) int {
 // publish stores msgs, all or none. It tries again while servers elsewhere are
 // between two leaders.
 func (q *Queue) publish(msgs []*nats.Msg) ([]uint64, error) {
+	for _, msg := range msgs {
+		q.pace.wait(q.works, len(msg.Data))
+	}
 	deadline := time.Now().Add(publishTimeout)
 	patience := publishTimeout
 	if q.remote() {

@@ -3,10 +3,11 @@
 // server and for a cluster; nothing outside it knows which, or that it is NATS.
 //
 // Six streams hold it all. EVENTS holds packs of events; a consumer hands each
-// out until it is acknowledged. WAITING holds packs of deliveries, one queue per
-// route. PARKED holds packs of deliveries with a due time, and DEFERRED a
-// schedule for each. DEAD holds what was given up, one message each, and ATTEMPTS
-// the attempt log, which nobody waits for.
+// out until it is acknowledged, and an exclusive queue takes from memory what it
+// has just stored. WAITING holds packs of deliveries, one queue per route and
+// key. PARKED holds packs of deliveries with a due time, and DEFERRED a schedule
+// for each. DEAD holds what was given up, one message each, and ATTEMPTS the
+// attempt log, which nobody waits for.
 //
 // What Append, Enqueue, Defer and Bury have returned nil for is as durable as
 // the servers make it. The embedded server syncs each append to disk before it
@@ -57,6 +58,14 @@ type Options struct {
 	// nil when the servers are elsewhere, where they fail and recover without us.
 	Alive func() error
 
+	// Room is the part of the usual bounds on events in memory that is kept to, see
+	// [deliver.Options]; zero = all of it.
+	Room float64
+	// Pace bounds how many bytes are written in a second, for the memory that
+	// the server in this process takes with them; at least [MinPace], or 0 for no
+	// bound. Who writes faster waits.
+	Pace int64
+
 	DeadLetterAge  time.Duration // how long dead letters are kept, if a quarter of the store holds them; 0 = 30 days
 	MaxDeadLetters int           // of each route, beyond which its oldest go; 0 = 10,000
 
@@ -83,6 +92,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.ackWait == 0 {
 		o.ackWait = ackWait
+		if o.Exclusive {
+			o.ackWait = longAckWait
+		}
 	}
 	if o.orphanAge == 0 {
 		o.orphanAge = orphanAge
@@ -91,10 +103,12 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case o.MaxBytes <= 0:
 		return o, fmt.Errorf("the store may hold %d bytes; give it room for at least some megabytes", o.MaxBytes)
-	case o.NamespaceShare < 0 || o.NamespaceShare > 1:
+	case !(o.NamespaceShare >= 0 && o.NamespaceShare <= 1): // which NaN is not
 		return o, fmt.Errorf("the share of a namespace is %g of the store; give a number from 0 to 1", o.NamespaceShare)
 	case o.RetentionBytes < 0 || o.RetentionBytes > o.MaxBytes/2:
 		return o, fmt.Errorf("settled events may take %d bytes; give at most half of the %d of the store", o.RetentionBytes, o.MaxBytes)
+	case o.Pace < 0 || o.Pace > 0 && o.Pace < MinPace:
+		return o, fmt.Errorf("%d bytes may be written in a second; give at least %d, or 0 for no bound", o.Pace, MinPace)
 	case o.Replicas < 0 || o.Replicas > 5 || o.Replicas > 0 && o.Replicas%2 == 0:
 		return o, fmt.Errorf("%d replicas cannot be kept; give 1, 3 or 5", o.Replicas)
 	}
@@ -115,8 +129,10 @@ type Queue struct {
 	deferrals  *committer[owed]
 	burials    *committer[record]
 	removals   *remover
-	packLimit  int    // where a pack stops growing, in bytes
-	eventsPack []byte // the memory of the pack of events that is written
+	pace       pace
+	packLimit  int      // where a pack stops growing, in bytes
+	maxMessage int      // that the servers take, in bytes
+	fresh      handover // of what is appended to who takes it
 
 	// side is for what may be slow and must not hold up appends: a server works
 	// off what comes on one connection in turn.
@@ -125,9 +141,12 @@ type Queue struct {
 
 	seen    *seen
 	held    struct{ events, due, waiting openSet } // handed out and not settled
-	drains  drains
+	fronts  fronts                                 // of the queues, where nobody shares them,
+	drains  drains                                 // and where others do
 	books   books
 	counted counting
+	swept   counting // of what was parked before, which was up to
+	before  uint64
 
 	full    atomic.Pointer[string]          // why events are refused, nil when they are not
 	crowded atomic.Pointer[map[string]bool] // the namespaces whose events are refused, nil when none
@@ -159,8 +178,11 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error
 	if err != nil {
 		return nil, fmt.Errorf("opening JetStream: %w", err)
 	}
-	q := &Queue{opts: opts, nc: nc, js: js, seen: newSeen(time.Now()), idle: make(chan struct{})}
-	q.held.events.limit, q.held.due.limit, q.held.waiting.limit = maxEventBytes, maxDueBytes, maxWaitingBytes
+	q := &Queue{
+		opts: opts, nc: nc, js: js, maxMessage: int(nc.MaxPayload()), seen: newSeen(time.Now()), pace: newPace(opts.Pace),
+		idle: make(chan struct{}),
+	}
+	q.held.events.limit, q.held.due.limit, q.held.waiting.limit = opts.within(maxEventBytes), opts.within(maxDueBytes), opts.within(maxWaitingBytes)
 	for _, held := range q.allHeld() {
 		held.renewAfter = opts.ackWait / 3
 	}
@@ -181,8 +203,7 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error
 	if err := q.measure(ctx, time.Now()); err != nil {
 		return nil, err
 	}
-	parked, err := q.lastParked(ctx)
-	if err != nil {
+	if q.before, err = q.lastParked(ctx); err != nil {
 		return nil, err
 	}
 
@@ -192,13 +213,13 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error
 	q.attempts = openAttemptLog(ctx, q.side, opts)
 
 	q.appends = newCommitter(q.packLimit, q.flushEvents)
-	q.enqueues = newCommitter(q.packLimit, q.flushWaiting)
-	q.deferrals = newCommitter(q.packLimit, q.flushDeferrals)
-	q.burials = newCommitter(q.packLimit, q.flushDead)
+	q.enqueues = newCommitter(q.packLimit, sparing(q, q.flushWaiting))
+	q.deferrals = newCommitter(q.packLimit, sparing(q, q.flushDeferrals))
+	q.burials = newCommitter(q.packLimit, sparing(q, q.flushDead))
 	q.removals = newRemover(q)
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	q.stop = stop
-	go q.keepHouse(keeping, older, parked)
+	go q.keepHouse(keeping, older)
 	if opts.Alive == nil {
 		opts.Log.Info("the store is a NATS cluster; whether its servers sync each append to disk is set there (sync_interval in the jetstream block)",
 			"server", nc.ConnectedUrlRedacted(), "replicas", max(opts.Replicas, 1))
@@ -235,10 +256,19 @@ func packLimit(maxPayload int64) (int, error) {
 	return int(limit), nil
 }
 
+// closeTime is how long a store that does not answer may hold up the end.
+const closeTime = publishTimeout
+
+// Halt lets nobody wait any more who settles something, also while the store is
+// away: what cannot be removed then comes again. Call it at the beginning of a stop.
+func (q *Queue) Halt() { q.removals.halt() }
+
 // Close lets appends in hand finish, gives back what was handed out and is not
-// settled, and closes the connection.
+// settled, and closes the connection. It takes a few seconds more than
+// [closeTime] at most; what is not stored by then was not promised to anybody.
 func (q *Queue) Close() {
 	q.closing.Do(func() {
+		defer time.AfterFunc(closeTime, func() { q.fail(errClosed) }).Stop()
 		q.stop()
 		<-q.idle
 		q.appends.close()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -325,6 +327,43 @@ func TestAfterACrashWhatIsSettledDoesNotComeAgain(t *testing.T) {
 	})
 	if len(got) != 2 {
 		t.Errorf("%d events come after the restart, want the one that was not settled and the new one", len(got))
+	}
+}
+
+// Order among deliveries begins with that of the events.
+func TestAfterACrashEventsComeInTheOrderInWhichTheyWereAccepted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	const n, rounds = 40, 5
+	for round := range rounds {
+		for i := range n { // a pack each
+			if err := s.Append(t.Context(), []event.Event{anEvent(fmt.Sprint(round*n + i))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []int
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		s.Events(ctx, noGate, func(st event.Stored) {
+			i, err := strconv.Atoi(st.Event.ID)
+			if err != nil {
+				t.Error(err)
+			}
+			got = append(got, i)
+			if i%7 > 2 {
+				st.Claim.Done()
+			}
+			if i == round*n+n/2 { // the rest is never handed out
+				cancel()
+			}
+		})
+		cancel()
+		if !slices.IsSorted(got) {
+			t.Errorf("round %d: the events come in this order: %v", round, got)
+		}
+		s.Sever()
+		s.close()
+		s = open(t, dir)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -15,8 +16,10 @@ const (
 	// removers delete settled packs at the same time.
 	removers = 8
 	// maxRemovals bounds the packs that wait to be deleted; beyond it whoever
-	// settles one waits too.
+	// settles one waits too, until the queue halts.
 	maxRemovals = 1024
+	// calmPause lies between two looks at how many there are.
+	calmPause = 10 * time.Millisecond
 	// removePause lies between two tries to delete a pack.
 	removePause = time.Second
 )
@@ -30,16 +33,18 @@ type removal struct {
 
 // A remover deletes packs by their sequence, aside from whoever settles them.
 type remover struct {
-	q    *Queue
-	in   chan removal
-	stop context.Context
-	halt context.CancelFunc
-	wg   sync.WaitGroup
+	q      *Queue
+	in     chan removal
+	halted context.Context // when nobody may wait for the store any more
+	halt   context.CancelFunc
+	end    chan struct{} // closed when nothing more comes
+	left   atomic.Int64  // packs that come again
+	wg     sync.WaitGroup
 }
 
 func newRemover(q *Queue) *remover {
-	r := &remover{q: q, in: make(chan removal, maxRemovals)}
-	r.stop, r.halt = context.WithCancel(q.works)
+	r := &remover{q: q, in: make(chan removal, maxRemovals), end: make(chan struct{})}
+	r.halted, r.halt = context.WithCancel(q.works)
 	for range removers {
 		r.wg.Go(r.run)
 	}
@@ -47,10 +52,27 @@ func newRemover(q *Queue) *remover {
 }
 
 func (r *remover) remove(stream string, seq uint64, done func()) {
+	m := removal{stream, seq, done}
 	select {
-	case r.in <- removal{stream, seq, done}:
-	case <-r.stop.Done(): // it comes again
+	case r.in <- m:
+		return
+	default:
 	}
+	select {
+	case r.in <- m:
+	case <-r.halted.Done():
+		r.left.Add(1)
+	}
+}
+
+// calm returns once few packs wait to be deleted, or with the error of ctx. What
+// has a key is deleted one by one, and each deletion is synced: whoever takes it
+// waits, rather than whoever settles.
+func (r *remover) calm(ctx context.Context) error {
+	for len(r.in) > maxRemovals/2 && ctx.Err() == nil {
+		wait(ctx, calmPause)
+	}
+	return ctx.Err()
 }
 
 func (r *remover) run() {
@@ -58,8 +80,8 @@ func (r *remover) run() {
 		select {
 		case m := <-r.in:
 			r.delete(m)
-		case <-r.stop.Done():
-			for { // what was handed in before the stop
+		case <-r.end:
+			for { // what was handed in before
 				select {
 				case m := <-r.in:
 					r.delete(m)
@@ -71,8 +93,7 @@ func (r *remover) run() {
 	}
 }
 
-// delete tries until m is gone or the remover stops. Then it comes again,
-// which receivers recognise by its ids.
+// delete tries until m is gone, or once after the remover was halted.
 func (r *remover) delete(m removal) {
 	for {
 		err := r.q.deleteMessage(m.stream, m.seq)
@@ -80,18 +101,23 @@ func (r *remover) delete(m removal) {
 			m.done()
 			return
 		}
-		if r.stop.Err() != nil {
-			r.q.opts.Log.Warn("a settled pack cannot be removed and will come again", "stream", m.stream, "err", err)
+		if r.halted.Err() != nil {
+			r.left.Add(1)
 			return
 		}
-		wait(r.stop, removePause)
+		wait(r.halted, removePause)
 	}
 }
 
-// close deletes what was handed in, with one try each.
+// close deletes what was handed in, with one try each. What is left comes
+// again, which receivers recognise by its ids.
 func (r *remover) close() {
 	r.halt()
+	close(r.end)
 	r.wg.Wait()
+	if n := r.left.Load(); n > 0 {
+		r.q.opts.Log.Warn("settled packs could not be removed and will come again", "packs", n)
+	}
 }
 
 // Codes of JetStream for a message that is not there.

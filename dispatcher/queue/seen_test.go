@@ -3,6 +3,7 @@ package queue_test
 import (
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -132,5 +133,29 @@ func TestAFlightOutlivesTheTurnOfAGeneration(t *testing.T) {
 	s.Land(f, keys(1), mine, nil)
 	if !s.Knows(key(1), later.Add(queue.SeenWindow-1)) {
 		t.Error("what has just landed is forgotten")
+	}
+}
+
+// Sequential, so that nothing else allocates meanwhile.
+func TestWhatIsRememberedOfAnEventTakesLittleMemory(t *testing.T) {
+	const most = 40 // bytes of an event: its key has 16
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what pools keep goes at the second collection
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	s := queue.NewSeen(began)
+	for i := range 2 * queue.MaxSeen {
+		var k event.Key
+		binary.BigEndian.PutUint64(k[:], uint64(i)*0x9e3779b97f4a7c15)
+		s.Add(k, began)
+	}
+	each := (heap() - before) / int64(s.Held())
+	t.Logf("%d bytes for each of %d events", each, s.Held())
+	if each > most {
+		t.Errorf("each event that is remembered takes %d bytes, the bound is %d", each, most)
 	}
 }

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +17,7 @@ const (
 
 	subjectEvents  = "postrider.events"
 	subjectWaiting = "postrider.waiting." // and the route and how many deliveries the pack holds
+	subjectOrdered = "postrider.ordered." // and the route and the key of the delivery
 	subjectParked  = "postrider.parked"
 	subjectAt      = "postrider.deferred.at."  // and the sequence of the parked pack
 	subjectDue     = "postrider.deferred.due." // and the sequence of the parked pack
@@ -31,6 +31,10 @@ const (
 	// gives its messages to another. Those that are still open are renewed well
 	// before that.
 	ackWait = time.Minute
+	// longAckWait is for who has the store for himself, who takes back what was
+	// under way when that can be lost. Were some of it taken for lost before, it
+	// would come before what is older.
+	longAckWait = 30 * 24 * time.Hour
 	// maxUnsettled bounds the packs under way. The gate of the consumer
 	// bounds the deliveries under way, and comes first.
 	maxUnsettled = 1 << 15
@@ -56,8 +60,8 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	// refuse what is new, so these three have no limit: ingest stops in time
 	// instead (see measure). A settled pack is deleted by its sequence.
 	q.waiting, err = q.stream(ctx, jetstream.StreamConfig{
-		Name: streamWaiting, Description: "deliveries that wait for their turn, a queue per route",
-		Subjects: []string{subjectWaiting + ">"}, AllowAtomicPublish: true,
+		Name: streamWaiting, Description: "deliveries that wait for their turn, a queue per route and key",
+		Subjects: []string{subjectWaiting + ">", subjectOrdered + ">"}, AllowAtomicPublish: true,
 	})
 	if err != nil {
 		return err
@@ -81,10 +85,12 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = q.consumer(ctx, q.events, consumerFanout, subjectEvents); err != nil {
+	if err = q.consumer(ctx, q.events, jetstream.ConsumerConfig{
+		Durable: consumerFanout, FilterSubject: subjectEvents, HeadersOnly: q.opts.Exclusive, // see packOf
+	}); err != nil {
 		return err
 	}
-	return q.consumer(ctx, q.deferred, consumerDue, subjectDue+"*")
+	return q.consumer(ctx, q.deferred, jetstream.ConsumerConfig{Durable: consumerDue, FilterSubject: subjectDue + "*"})
 }
 
 // stream opens a stream, creating it when it is not there.
@@ -103,39 +109,11 @@ func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 	return s, nil
 }
 
-// consumer opens a durable consumer. With an exclusive queue it begins with
-// what was delivered but not acknowledged, instead of waiting for that to time out.
-func (q *Queue) consumer(ctx context.Context, s jetstream.Stream, name, subject string) error {
-	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: name, FilterSubject: subject,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: q.opts.ackWait, MaxAckPending: maxUnsettled,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the consumer %s: %w", name, err)
-	}
-	if q.opts.Exclusive {
-		if err := q.takeBack(c.CachedInfo()); err != nil {
-			return fmt.Errorf("taking back what the consumer %s had given out: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// takeBack has what was handed out in another life come again, and nothing
-// that was settled. Resetting the consumer would bring all of that again which
-// came after the oldest that is not settled. The server takes each message for
-// refused: it only looks whether it is under way, and at the place in the
-// consumer whether that can be.
-func (q *Queue) takeBack(info *jetstream.ConsumerInfo) error {
-	if info.NumAckPending == 0 {
-		return nil
-	}
-	prefix := fmt.Sprintf("$JS.ACK.%s.%s.1.", info.Stream, info.Name)
-	suffix := fmt.Sprintf(".%d.0.0", info.Delivered.Consumer)
-	for seq := info.AckFloor.Stream + 1; seq <= info.Delivered.Stream; seq++ {
-		if err := q.nc.Publish(prefix+strconv.FormatUint(seq, 10)+suffix, []byte("-NAK")); err != nil {
-			return err
-		}
+// consumer opens a durable consumer.
+func (q *Queue) consumer(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig) error {
+	cfg.AckPolicy, cfg.AckWait, cfg.MaxAckPending = jetstream.AckExplicitPolicy, q.opts.ackWait, maxUnsettled
+	if _, err := s.CreateOrUpdateConsumer(ctx, cfg); err != nil {
+		return fmt.Errorf("opening the consumer %s: %w", cfg.Durable, err)
 	}
 	return nil
 }

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unique"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
+	"github.com/postrider/postrider/dispatcher/route"
 )
 
 // What belongs to a route has a subject that holds the route as
@@ -13,16 +17,23 @@ import (
 // subjectOf refuses what is no route. Whoever asks for one may have made it up:
 // "cms/*" would be the subject of everybody's.
 func subjectOf(prefix, route string) (string, error) {
+	if !isRoute(route) {
+		return "", errNoRoute(route)
+	}
+	return subjectOfKnown(prefix, route), nil
+}
+
+func isRoute(route string) bool {
 	namespace, name, ok := strings.Cut(route, "/")
 	if !ok || !isToken(namespace) {
-		return "", errNoRoute(route)
+		return false
 	}
 	for token := range strings.SplitSeq(name, ".") {
 		if !isToken(token) {
-			return "", errNoRoute(route)
+			return false
 		}
 	}
-	return subjectOfKnown(prefix, route), nil
+	return true
 }
 
 // subjectOfKnown is for routes of the table, which are routes for sure.
@@ -43,27 +54,59 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-func errNoRoute(route string) error {
-	return fmt.Errorf("%q is no route: a route is namespace/name, each as Kubernetes names things", route)
+// errNoRoute is the error of what is named as if it were a route.
+type errNoRoute string
+
+func (name errNoRoute) Error() string {
+	return fmt.Sprintf("%q is no route: a route is namespace/name, each as Kubernetes names things", string(name))
 }
 
-// The subject of a pack in a route's queue ends with how many deliveries it
-// holds, so that counting them takes no reading.
+// What waits is under a subject from which it is counted without reading it.
+// That of a pack in the queue of a route ends with how many deliveries it holds.
+// A delivery that has a key is alone, and its subject, which is of another space,
+// ends with the key: what ends a name cannot be taken for either.
 
-func subjectOfPack(route string, count int) string {
-	return subjectOfKnown(subjectWaiting, route) + "." + strconv.Itoa(count)
+func subjectOfPack(id deliver.QueueID, count int) string {
+	if id.Key != 0 {
+		return subjectsOfQueue(id)
+	}
+	return subjectOfKnown(subjectWaiting, id.Route) + "." + strconv.Itoa(count)
 }
 
-// subjectsOfWaiting is the filter for every pack of a route.
-func subjectsOfWaiting(route string) string { return subjectOfKnown(subjectWaiting, route) + ".*" }
+// subjectsOfQueue is the filter for all that is in a queue.
+func subjectsOfQueue(id deliver.QueueID) string {
+	if id.Key != 0 {
+		return fmt.Sprintf("%s.%016x", subjectOfKnown(subjectOrdered, id.Route), uint64(id.Key))
+	}
+	return subjectOfKnown(subjectWaiting, id.Route) + ".*"
+}
+
+// subjectsOfKeys is the filter for all that a route is owed under any key.
+func subjectsOfKeys(route string) string { return subjectOfKnown(subjectOrdered, route) + ".*" }
 
 // packOfSubject takes a subject of [subjectOfPack] apart.
-func packOfSubject(subject string) (route string, count int, ok bool) {
-	tokens, ok := strings.CutPrefix(subject, subjectWaiting)
+func packOfSubject(subject string) (id deliver.QueueID, count int, ok bool) {
+	tokens, unordered := strings.CutPrefix(subject, subjectWaiting)
+	if !unordered {
+		if tokens, ok = strings.CutPrefix(subject, subjectOrdered); !ok {
+			return deliver.QueueID{}, 0, false
+		}
+	}
 	dot := strings.LastIndexByte(tokens, '.')
-	if !ok || dot < 0 {
-		return "", 0, false
+	if dot < 0 {
+		return deliver.QueueID{}, 0, false
+	}
+	id.Route = unique.Make(routeOf("", tokens[:dot])).Value() // rather than one copy each
+	if !unordered {
+		id.Key, ok = parseKey(tokens[dot+1:])
+		return id, 1, ok
 	}
 	count, err := strconv.Atoi(tokens[dot+1:])
-	return routeOf("", tokens[:dot]), count, err == nil && count > 0
+	return id, count, err == nil && count > 0
+}
+
+// parseKey reads a key as subjects and tallies have it: 16 digits.
+func parseKey(digits string) (route.Key, bool) {
+	key, err := strconv.ParseUint(digits, 16, 64)
+	return route.Key(key), err == nil && len(digits) == 16 && key != 0
 }

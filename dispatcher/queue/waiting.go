@@ -23,7 +23,9 @@ type owed struct {
 	due time.Time // its slot, if it has a time
 }
 
-func (o owed) size() int { return o.Event.Size() + len(o.Route) + 16 }
+func (o owed) size() int    { return o.Event.Size() + len(o.Route) + 24 }
+func (o owed) rest() []byte { return appendDeferral(nil, o.Deferral) }
+func (o owed) names() []any { return []any{"route", o.Route, "event", o.Event.ID} }
 
 // Enqueue implements [deliver.Backlog].
 func (q *Queue) Enqueue(_ context.Context, ds ...deliver.Deferral) error {
@@ -34,39 +36,56 @@ func (q *Queue) Enqueue(_ context.Context, ds ...deliver.Deferral) error {
 	return q.enqueues.commit(records...)
 }
 
-// A waitingPack is a pack of one route that still grows.
+// A waitingPack is a pack of one queue that still grows.
 type waitingPack struct {
-	route string
+	queue deliver.QueueID
 	count int
 	data  []byte
 }
 
-// flushWaiting stores what each route is owed, in order and as few packs as may be.
+// full reports whether r needs another pack. A delivery that has a key is alone:
+// its pack is to be settled before the next is attempted.
+func (p *waitingPack) full(r owed) bool {
+	return r.Key != 0 || p.count == deliver.MaxDequeue || len(p.data)+r.size() > maxWaitingPack
+}
+
+// flushWaiting stores what each queue is owed, in order and as few packs as may be.
 func (q *Queue) flushWaiting(records []owed) error {
-	var packs []*waitingPack
-	growing := map[string]*waitingPack{}
 	for _, r := range records {
-		p := growing[r.Route]
-		if p == nil || p.count == deliver.MaxDequeue || len(p.data)+r.size() > maxWaitingPack {
-			p = &waitingPack{route: r.Route}
-			packs, growing[r.Route] = append(packs, p), p
+		if !isRoute(r.Route) {
+			return errNoRoute(r.Route)
 		}
-		p.count++
-		p.data = appendDeferral(p.data, r.Deferral)
 	}
+	packs := packByQueue(records)
 	msgs := make([]*nats.Msg, len(packs))
 	for i, p := range packs {
-		msgs[i] = nats.NewMsg(subjectOfPack(p.route, p.count))
+		msgs[i] = nats.NewMsg(subjectOfPack(p.queue, p.count))
 		msgs[i].Data = p.data
 	}
 	sequences, err := q.publishAll(msgs)
 	if err != nil {
+		q.counted.doubt()
 		return err
 	}
 	for i, p := range packs {
-		q.books.waiting.add(sequences[i], tallies{p.route: {p.count, len(p.data)}})
+		q.books.waiting.add(sequences[i], tallies{p.queue: {p.count, len(p.data)}})
 	}
 	return nil
+}
+
+func packByQueue(records []owed) (packs []*waitingPack) {
+	growing := map[deliver.QueueID]*waitingPack{}
+	for _, r := range records {
+		id := r.Queue()
+		p := growing[id]
+		if p == nil || p.full(r) {
+			p = &waitingPack{queue: id}
+			packs, growing[id] = append(packs, p), p
+		}
+		p.count++
+		p.data = appendDeferral(p.data, r.Deferral)
+	}
+	return packs
 }
 
 // Dequeue implements [deliver.Backlog]. It waits while too much is dequeued
@@ -75,61 +94,112 @@ func (q *Queue) Dequeue(ctx context.Context, from deliver.QueueID) ([]deliver.De
 	if err := q.held.waiting.room(ctx); err != nil {
 		return nil, nil, err
 	}
-	route := from.Route
+	if from.Key != 0 {
+		if err := q.removals.calm(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
 	for {
-		pack, err := q.drains.next(ctx, q, route)
+		pack, err := q.next(ctx, from)
 		if err != nil {
-			return nil, nil, fmt.Errorf("taking from the queue of %s: %w", route, err)
+			return nil, nil, fmt.Errorf("taking from the queue of %s: %w", from.Route, err)
 		}
 		if pack == nil {
 			return nil, nil, nil
 		}
 		ds, err := decodeDeferrals(pack.data)
 		if err == nil && len(ds) > 0 {
-			return ds, q.handOut(route, pack, ds), nil
+			return ds, q.handOut(pack, ds), nil
 		}
 		if err := q.setAside(unreadable{pack.data, errors.Join(errCorrupt, err)}); err != nil {
-			q.held.waiting.letGo(pack.seq)
-			q.drains.restart(q, route)
+			if lease := q.letGo(pack); lease != nil {
+				_ = lease.NakWithDelay(fetchPause) // else it comes again when its time is over
+			}
 			return nil, nil, err
 		}
-		q.settleWaiting(pack.seq, tallies{route: {pack.count, len(pack.data)}})
+		q.removals.remove(streamWaiting, pack.seq, func() { q.settled(pack) })
 	}
 }
 
-// handOut makes the claims on the deliveries of a pack that is held.
-func (q *Queue) handOut(route string, pack *frontPack, ds []deliver.Deferral) []*event.Claim {
-	t := tallies{route: {pack.count, len(pack.data)}}
-	q.books.waiting.handOut(t, 1)
+// A frontPack is the next pack of a queue. Nobody else gets it until it is let go.
+type frontPack struct {
+	queue deliver.QueueID
+	seq   uint64
+	count int // of deliveries, as its subject says
+	data  []byte
+	bytes int // of data
+}
+
+func (p *frontPack) tallies() tallies { return tallies{p.queue: {p.count, p.bytes}} }
+
+// next takes the next pack of a queue, nil when there is none that nobody has.
+func (q *Queue) next(ctx context.Context, from deliver.QueueID) (*frontPack, error) {
+	if q.opts.Exclusive {
+		return q.fronts.next(ctx, q, from)
+	}
+	return q.drains.next(ctx, q, from)
+}
+
+// letGo ends what next began, and returns the message that it came in where
+// somebody else could get it.
+func (q *Queue) letGo(pack *frontPack) *nats.Msg {
+	if q.opts.Exclusive {
+		defer q.fronts.leave(pack.queue)
+	} else {
+		defer q.drains.leave(pack.queue)
+	}
+	return q.held.waiting.letGo(pack.seq)
+}
+
+// handOut makes the claims on the deliveries of a pack.
+func (q *Queue) handOut(pack *frontPack, ds []deliver.Deferral) []*event.Claim {
+	q.books.waiting.handOut(pack.tallies(), 1)
+	pack.data = nil // the claims keep the pack
 	return q.held.waiting.claims(len(ds), func(i int) *event.Event { return ds[i].Event }, func() {
 		q.removals.remove(streamWaiting, pack.seq, func() {
-			q.books.waiting.handOut(t, -1)
-			q.letGoWaiting(pack.seq, t)
+			q.books.waiting.handOut(pack.tallies(), -1)
+			q.settled(pack)
 		})
 	})
 }
 
-func (q *Queue) settleWaiting(seq uint64, t tallies) {
-	q.removals.remove(streamWaiting, seq, func() { q.letGoWaiting(seq, t) })
-}
-
-// letGoWaiting follows when a pack is deleted. The ack only frees its place in
-// the consumer.
-func (q *Queue) letGoWaiting(seq uint64, t tallies) {
-	q.books.waiting.remove(seq, t)
-	if lease := q.held.waiting.letGo(seq); lease != nil {
+// settled follows when a pack is deleted. The ack only frees its place in the
+// consumer.
+func (q *Queue) settled(pack *frontPack) {
+	q.books.waiting.remove(pack.seq, pack.tallies())
+	if lease := q.letGo(pack); lease != nil {
 		_ = lease.Ack()
 	}
 }
 
 // Oldest implements [deliver.Backlog].
-func (q *Queue) Oldest(ctx context.Context, route string) (deliver.QueueID, time.Time, error) {
-	msg, err := q.waiting.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subjectsOfWaiting(route)))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return deliver.QueueID{}, time.Time{}, nil
+func (q *Queue) Oldest(ctx context.Context, route string) (oldest deliver.QueueID, at time.Time, err error) {
+	for _, subjects := range []string{subjectsOfQueue(deliver.QueueID{Route: route}), subjectsOfKeys(route)} {
+		msg, err := q.firstWaiting(ctx, subjects)
+		if err != nil {
+			return deliver.QueueID{}, time.Time{}, fmt.Errorf("looking at the queues of %s: %w", route, err)
+		}
+		if msg != nil && (at.IsZero() || msg.Time.Before(at)) {
+			oldest, _, _ = packOfSubject(msg.Subject)
+			at = msg.Time
+		}
 	}
-	if err != nil {
-		return deliver.QueueID{}, time.Time{}, fmt.Errorf("looking at the queue of %s: %w", route, err)
+	return oldest, at, nil
+}
+
+// firstWaiting is the first of what waits under these subjects and was not
+// dequeued here, nil when there is none.
+func (q *Queue) firstWaiting(ctx context.Context, subjects string) (*jetstream.RawStreamMsg, error) {
+	for seq := uint64(1); ; {
+		msg, err := q.waiting.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subjects))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case !q.held.waiting.holds(msg.Sequence):
+			return msg, nil
+		}
+		seq = msg.Sequence + 1
 	}
-	return deliver.QueueID{Route: route}, msg.Time, nil
 }

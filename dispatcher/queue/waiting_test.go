@@ -297,7 +297,7 @@ func TestAPackThatCannotBeReadIsSetAsideAndHoldsUpNoQueue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.Publish(t.Context(), queue.SubjectOfPack("cms/a", 3), []byte("from a later version")); err != nil {
+			if _, err := js.Publish(t.Context(), queue.SubjectOfPack(deliver.QueueID{Route: "cms/a"}, 3), []byte("from a later version")); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Enqueue(t.Context(), owed("cms/a", 1)...); err != nil {

@@ -62,7 +62,7 @@ func hollow(n int) route.Table {
 
 func TestATableSurvivesTheWire(t *testing.T) {
 	full := aRoute("cms/a", "item:added")
-	full.Condition, full.Format = "true", route.FormatCloudEvents
+	full.Condition, full.OrderingKey, full.Format = "true", "event.id", route.FormatCloudEvents
 	full.Headers = []route.Header{{Name: "X", Value: "secret"}}
 	full.Authorization = &route.Authorization{APIKey: &route.APIKey{Name: "k", Query: true, Value: "secret"}}
 	full.Signing = &route.Signing{Keys: []route.Secret{"whsec_" + route.Secret(strings.Repeat("AAAA", 8))}}

@@ -3,7 +3,7 @@ package route
 // A Match is a route that an event goes to.
 type Match struct {
 	Entry *Entry
-	// Key orders the delivery among others to the route; see [Key].
+	// Key orders the delivery among others to the route; see [Entry.Key].
 	Key Key
 	// Unchecked tells that nobody has evaluated the condition of the route yet:
 	// that is to be done before the attempt.
@@ -18,8 +18,3 @@ func Matches(entries []*Entry) []Match {
 	}
 	return ms
 }
-
-// A Key is by what deliveries to one route are ordered: those with the same Key
-// go one after the other. It is a hash of what the ordering expression of the
-// route yields; 0 is no order.
-type Key uint64

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"cel.dev/cel-go/cel"
+
+	"github.com/postrider/postrider/dispatcher/event"
 )
 
 // A Router is a Table built for matching. It is immutable.
@@ -22,7 +24,10 @@ type Entry struct {
 	Route
 	exact     []string
 	globs     []pattern
-	condition cel.Program // nil: every event qualifies; shared by all routes with the same text
+	condition cel.Program  // nil: every event qualifies; shared by all routes with the same text
+	ordering  cel.Program  // nil: no order; shared as well
+	looks     []path       // of ordering
+	names     *event.Names // of all ordering keys of the namespace
 }
 
 // index finds the entries of one namespace by event type.
@@ -30,6 +35,7 @@ type index struct {
 	exact    map[string][]*Entry
 	globs    map[string][]glob // by the literal prefix of the pattern
 	prefixes []int             // the lengths of those prefixes, ascending
+	names    event.Names       // what ordering keys look at
 }
 
 type glob struct {
@@ -55,11 +61,8 @@ func Build(t Table) (*Router, error) {
 			return nil, fmt.Errorf("route %s: it is in the table twice", rt.ID)
 		}
 		e := &Entry{Route: rt}
-		if rt.Condition != "" && len(rt.Events) > 0 {
-			var err error
-			if e.condition, err = compileCondition(rt.Condition); err != nil {
-				return nil, fmt.Errorf("route %s: condition: %w", rt.ID, err)
-			}
+		if err := e.compile(); err != nil {
+			return nil, fmt.Errorf("route %s: %w", rt.ID, err)
 		}
 		r.routes[rt.ID] = e
 		r.index(e)
@@ -71,12 +74,36 @@ func Build(t Table) (*Router, error) {
 	return r, nil
 }
 
+// compile compiles the expressions of e. A route that selects nothing more has a
+// condition all the same: what waits may still have to fulfil it.
+func (e *Entry) compile() error {
+	if e.Condition != "" {
+		c := expression{e.Condition, aCondition}.compile()
+		if c.err != nil {
+			return fmt.Errorf("condition: %w", c.err)
+		}
+		e.condition = c.program
+	}
+	if e.OrderingKey != "" {
+		c := expression{e.OrderingKey, anOrdering}.compile()
+		if c.err != nil {
+			return fmt.Errorf("orderingKey: %w", c.err)
+		}
+		e.ordering, e.looks = c.program, c.looks
+	}
+	return nil
+}
+
 func (r *Router) index(e *Entry) {
 	namespace, _, _ := strings.Cut(e.ID, "/")
 	ix := r.namespaces[namespace]
 	if ix == nil {
 		ix = &index{exact: map[string][]*Entry{}, globs: map[string][]glob{}}
 		r.namespaces[namespace] = ix
+	}
+	e.names = &ix.names
+	for _, p := range e.looks {
+		ix.names.Add(p)
 	}
 	for _, ev := range e.Events {
 		p := pattern(ev)
@@ -123,14 +150,6 @@ func (e *Entry) firstMatch(eventType string) int {
 		return -1
 	}
 	return slices.IndexFunc(e.globs, func(p pattern) bool { return p.matches(eventType) })
-}
-
-// Qualifies evaluates the condition of e, if it has one.
-func (e *Entry) Qualifies(v *View) (bool, error) {
-	if e.condition == nil {
-		return true, nil
-	}
-	return v.holds(e.condition)
 }
 
 // Lookup returns the entry with the id, nil when there is none.

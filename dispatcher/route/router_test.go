@@ -94,7 +94,16 @@ func TestQualifies(t *testing.T) {
 		{"a conversion that fails quotes no value", `int(event.data.n) > 5`, `{"n":"secret"}`, false, "cannot be evaluated"},
 		{"a regular expression", `event.data.n.matches("^se[a-c]ret$")`, `{"n":"secret"}`, true, ""},
 		{"a regular expression over a long text", `event.data.n.matches("(a{0,5}){0,5}z")`, `{"n":"secret` + strings.Repeat("a", 5000) + `"}`, false, "at most 4096 bytes"},
+		{"a search in a short list", `"b" in event.data.l && "l" in event.data`, `{"l":["a","b"]}`, true, ""},
 		{"no bool", `event.data.n`, `{"n":7}`, false, "yields no bool"},
+		{
+			"a search in a long list", `8.0 in event.data.l`,
+			`{"l":[` + strings.Repeat("1,", 30_000) + `8]}`, false, "costs more",
+		},
+		{
+			"a long text made of others", `(event.data.n + event.data.n + event.data.n).size() > 0`,
+			`{"n":"` + strings.Repeat("secret", 20_000) + `"}`, false, "costs more",
+		},
 		{
 			"too much work", `event.data.l.all(a, event.data.l.all(b, event.data.l.all(c, a + b + c > 0.0)))`,
 			`{"l":[` + strings.Repeat("1,", 99) + `1]}`, false, "costs more",
@@ -144,6 +153,11 @@ func TestBuildRefuses(t *testing.T) {
 		{"a regular expression that explodes", change(func(r *route.Route) { r.Condition = `event.type.matches("((a{0,9}){0,9}){0,9}")` }), "the limit is 500"},
 		{"a regular expression that is none", change(func(r *route.Route) { r.Condition = `event.type.matches("(")` }), "missing closing"},
 		{"a function that makes huge texts", change(func(r *route.Route) { r.Condition = `event.type.replace("a", "b") == "b"` }), "undeclared reference"},
+		{"an ordering key that is not CEL", change(func(r *route.Route) { r.OrderingKey = "event.data." }), "orderingKey: 1:12: Syntax error"},
+		{"an ordering key that is a list", change(func(r *route.Route) { r.OrderingKey = "[event.type]" }), "make it yield a string"},
+		{"an ordering key that is a time", change(func(r *route.Route) { r.OrderingKey = "timestamp(event.data.at)" }), "with string()"},
+		{"an ordering key that is too long", change(func(r *route.Route) { r.OrderingKey = strings.Repeat("!", 1025) }), "limit is 1024"},
+		{"an ordering key with a regular expression", change(func(r *route.Route) { r.OrderingKey = `event.type.matches("a")` }), "matches() is not available"},
 		{"an id that is no name", change(func(r *route.Route) { r.ID = "cms/a b" }), "namespace/name"},
 		{"another scheme", change(func(r *route.Route) { r.URL = "ftp://a" }), "https://"},
 		{"a URL without a host", change(func(r *route.Route) { r.URL = "https:///x" }), "no host"},

@@ -41,6 +41,10 @@ type Route struct {
 	Events    []string `json:"events,omitempty"`    // exact types or globs with "*"; none = never matches
 	Condition string   `json:"condition,omitempty"` // CEL over "event"; empty = every event qualifies
 
+	// OrderingKey is CEL over "event" that yields a string, a number or a bool:
+	// deliveries for which it yields the same go one after the other. Empty: no order.
+	OrderingKey string `json:"orderingKey,omitempty"`
+
 	URL     string   `json:"url,omitempty"` // absolute, http or https, without userinfo
 	Headers []Header `json:"headers,omitempty"`
 

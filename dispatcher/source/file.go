@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
+	"io"
 	"os"
 	"time"
 
@@ -17,11 +19,12 @@ const poll = 500 * time.Millisecond
 // File follows the table in a JSON file, {"routes": [...]}, until ctx is done:
 // for a dispatcher without Kubernetes. The first table must be there and good.
 func (k *Keeper) File(ctx context.Context, path string) error {
-	last, err := os.ReadFile(path)
+	follower := follower{path: path, seed: maphash.MakeSeed()}
+	first, err := follower.news()
 	if err != nil {
 		return fmt.Errorf("reading the routes file: %w", err)
 	}
-	if err := k.offerJSON(last); err != nil {
+	if err := k.offerJSON(first); err != nil {
 		return fmt.Errorf("the routes file %s: %w", path, err)
 	}
 	ticker := time.NewTicker(poll)
@@ -32,20 +35,61 @@ func (k *Keeper) File(ctx context.Context, path string) error {
 			return nil
 		case <-ticker.C:
 		}
-		b, err := os.ReadFile(path)
+		text, err := follower.news()
 		if err != nil {
 			k.reject(fmt.Errorf("reading the routes file: %w", err))
-			last = nil // once it is back it is news, even when it is as it was
 			continue
 		}
-		if bytes.Equal(b, last) {
+		if text == nil {
 			continue
 		}
-		last = b
-		if err := k.offerJSON(b); err != nil {
+		if err := k.offerJSON(text); err != nil {
 			k.reject(err)
 		}
 	}
+}
+
+// A follower of a file keeps nothing of it but a sum: the routes of a large
+// table are in memory once.
+type follower struct {
+	path string
+	seed maphash.Seed
+	sum  uint64 // of what was read last; 0 = nothing was
+}
+
+// news returns what is in the file, nil when that is as it was. After an error
+// it is news once more.
+func (f *follower) news() ([]byte, error) {
+	before := f.sum
+	f.sum = 0
+	sum, err := f.look()
+	if err != nil {
+		return nil, err
+	}
+	if sum == before {
+		f.sum = sum
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, err
+	}
+	f.sum = sum
+	return text, nil
+}
+
+func (f *follower) look() (uint64, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	var h maphash.Hash
+	h.SetSeed(f.seed)
+	if _, err := io.Copy(&h, file); err != nil {
+		return 0, err
+	}
+	return h.Sum64(), nil
 }
 
 func (k *Keeper) offerJSON(b []byte) error {

@@ -23,6 +23,7 @@ type local struct {
 	receiver     *receiver.Receiver
 	stopReceiver func()
 	story        story
+	question     question
 }
 
 // run starts everything in order, tells the story and then what happens, until
@@ -42,6 +43,7 @@ func (l *local) run(ctx context.Context) error {
 		{"sample receiver, dispatcher and manager ready", l.startPostrider},
 		{"samples applied, their webhooks programmed", l.applySamples},
 		{"event posted and delivered", l.postEvent},
+		{"webhook that fails tested", l.askWhy},
 	} {
 		done := l.terminal.step(step.what)
 		if err := step.do(ctx); err != nil {

@@ -153,7 +153,7 @@ func (s *instance) interrupt(t *testing.T, port int) {
 func TestStoryIsToldAndToldAgainAfterAKill(t *testing.T) {
 	program, state, port := program(t), t.TempDir(), freePorts(t)
 	const last = "Press Ctrl-C to stop"
-	story := []string{"202 Accepted", "signature verified", "bearer token correct", "404 Not Found", "export KUBECONFIG="}
+	story := []string{"202 Accepted", "signature verified", "bearer token correct", "404 Not Found", "Check the path of the URL", "operator.token", "export KUBECONFIG="}
 
 	first := start(t, program, state, port)
 	first.until(t, last)

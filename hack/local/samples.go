@@ -13,10 +13,12 @@ const (
 	sampleSigningKeys = "pages-signing" // the Secret with the key that the manager generates
 	sampleToken       = "pages-token"   // the Secret with the receiver's bearer token
 	sampleProducer    = "producer"      // the ServiceAccount that may post events
+	sampleOperator    = "operator"      // the ServiceAccount that may test, and send again
+	sampleFailing     = "search-index"  // the Webhook whose address is wrong
 )
 
 // sampleWebhooks are the Webhooks there; a cluster that was played with has others too.
-var sampleWebhooks = []string{"page-created", "search-index"}
+var sampleWebhooks = []string{"page-created", sampleFailing}
 
 // applySamples applies config/samples, waits until each Webhook of theirs is
 // in force, and tells the receiver what to expect of a sender.

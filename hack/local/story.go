@@ -16,7 +16,7 @@ import (
 
 // tell prints what happened to the event, and what to try next.
 func (l *local) tell() {
-	t, s := l.terminal, &l.story
+	t, s, q := l.terminal, &l.story, &l.question
 	yes := t.good("✓")
 	t.say("",
 		t.title("1. A producer posted an event")+"  "+t.quiet("(its body: "+shorten(s.eventFile)+")"), "",
@@ -31,11 +31,17 @@ func (l *local) tell() {
 		indent(s.webhooks), "",
 		"   The address of search-index is wrong on purpose: its receiver answers 404. Postrider",
 		"   tries again, later and later, for more than a day, or until the address is repaired.", "",
+		t.title("4. Its operator had it tested, and asked why"), "",
+		"    POST "+q.webhook+"/test", "",
+		"    "+q.answer, "",
 		t.title("Now you"), "",
 		"   Post another event:  "+t.quiet("(edit its body first, if you like)"), "",
 		"    curl -i "+s.url+` \`,
 		`      -H "Authorization: Bearer $(cat `+word(s.tokenFile)+`)" \`,
 		`      -H "Content-Type: application/json" --data @`+word(s.eventFile), "",
+		"   Ask as the operator:  "+t.quiet("(GET /deliveries, /dead-letters; POST /test, /dead-letters/redrive; docs/http.md)"), "",
+		"    curl "+q.webhook+`/deliveries \`,
+		`      -H "Authorization: Bearer $(cat `+word(q.tokenFile)+`)"`, "",
 		"   Look around with any kubectl, or with the one that was built for you:", "",
 		"    export KUBECONFIG="+word(l.state.kubeconfig()),
 		"    "+word(filepath.Join(l.assets, "kubectl"))+" get webhooks", "",

@@ -293,6 +293,9 @@ func TestWhatIsKeptSurvivesAStopAndAKill(t *testing.T) {
 		eventually.True(t, "what is stored to be counted", func() bool { return n.report(t).Counted })
 		n.settled(t, "taken", 0)
 		n.settled(t, "dying", 1)
+		if s := n.summary(t, "taken"); s.LastSuccess.IsZero() || s.Last != nil {
+			t.Errorf("after end %d it knows of the receiver that took everything: %+v", i+1, s)
+		}
 		if items := n.logged(t, "taken", 3); len(items) < 3 {
 			t.Errorf("the log has %d attempts", len(items))
 		}

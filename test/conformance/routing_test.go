@@ -45,6 +45,7 @@ func (d *target) selection(t *testing.T) {
 		{"by-type", selects(`event.type.startsWith("user") || event.source.endsWith("/events") && event.data.n > 1`, "*"), []string{"item:deleted", "user:added"}},
 		{"absent", selects(`event.data.no.such.field == 1`, "*"), nil},
 		{"guarded", selects(`has(event.data.n) && event.data.n == 1`, "*"), []string{"item:added"}},
+		{"misordered", func(r *route.Route) { r.Events, r.OrderingKey = []string{"item:*"}, "event.data" }, []string{"item:added", "item:deleted"}},
 		{"failing", selects(`event.data.kind > 7`, "item:added"), nil},
 	}
 	var all []route.Route
@@ -75,6 +76,9 @@ func (d *target) selection(t *testing.T) {
 	}
 	if s := n.summary(t, "failing"); s.Last != nil || s.LastError == "" {
 		t.Errorf("a condition that fails must be in the report: %+v", s)
+	}
+	if s := n.summary(t, "misordered"); s.Last == nil || !strings.HasPrefix(s.LastError, "OrderingFailed: ") {
+		t.Errorf("an ordering key that fails must be in the report: %+v", s)
 	}
 }
 

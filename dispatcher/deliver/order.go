@@ -1,0 +1,140 @@
+package deliver
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Prepare takes over from the backlog which keys have deliveries there. Call it
+// before the first event is handed in, and the first deferral: they belong
+// behind those.
+func (l *Lanes) Prepare(ctx context.Context) error {
+	if l.opts.Shared {
+		return nil
+	}
+	waiting, err := l.opts.Backlog.Waiting(ctx)
+	if err != nil {
+		return fmt.Errorf("counting what waits: %w", err)
+	}
+	deferred, err := l.opts.Backlog.Deferred(ctx)
+	if err != nil {
+		return fmt.Errorf("counting what is put off: %w", err)
+	}
+	lanes := map[*lane]struct{}{}
+	for id, n := range waiting {
+		if id.Key != 0 {
+			ln := l.lane(id.Route)
+			ln.recall(id.Key, n, 0)
+			lanes[ln] = struct{}{}
+		}
+	}
+	for id, n := range deferred {
+		if id.Key != 0 {
+			l.lane(id.Route).recall(id.Key, 0, n)
+		}
+	}
+	for ln := range lanes {
+		l.wake(ln)
+	}
+	return nil
+}
+
+// compare compares what chains have inherited with what the store has, as long
+// as there are some.
+func (l *Lanes) compare(ctx context.Context) {
+	var heirs []*lane
+	for _, ln := range l.all() {
+		if ln.inherits() {
+			heirs = append(heirs, ln)
+		}
+	}
+	if len(heirs) == 0 {
+		return
+	}
+	counts, err := l.opts.Backlog.Deferred(ctx)
+	if err != nil {
+		return // the count of what waits tells of it
+	}
+	for _, ln := range heirs {
+		l.carryOut(ln, ln.compare(time.Now(), counts))
+	}
+}
+
+// flush carries out what is in the outbox of ln. What one has taken is carried
+// out before another takes more, so its order is kept.
+func (l *Lanes) flush(ln *lane) {
+	carrier := ln.order.carrier
+	carrier <- struct{}{}
+	defer func() { <-carrier }()
+	for _, k := range ln.takeOutbox() {
+		switch k.fate {
+		case dropped:
+			l.settle(ln, &k.delivery)
+		case enqueued:
+			if k.isCopy {
+				l.opts.Recorder.Pending(ln.id, 1)
+			}
+			l.bulk.in <- k
+		case buried:
+			if k.unchecked { // others wait for who carries this out
+				l.asides.Go(func() { l.judge(k) })
+			} else {
+				l.prompt.in <- k
+			}
+		default:
+			l.prompt.in <- k
+		}
+	}
+}
+
+// kept tells the lane of k that it is on disk. What follows from that may have
+// to wait for a keeper, so no keeper waits for it.
+func (l *Lanes) kept(k *kept) {
+	ln := k.lane
+	fx := ln.onDisk(time.Now(), k)
+	if fx.outbox || len(fx.evicted) > 0 {
+		l.asides.Go(func() { l.carryOut(ln, fx) })
+		return
+	}
+	l.carryOut(ln, fx)
+}
+
+// visit goes to the queues of chains, for one delivery of each, as long as there
+// is room for them.
+func (l *Lanes) visit(ln *lane, chains []errandTo) haul {
+	h := haul{chains: make([]catch, len(chains))}
+	for i, c := range chains {
+		h.chains[i].from = c
+	}
+	maxAge, _ := ln.sentence()
+	size := 0
+	for i := range h.chains {
+		c := &h.chains[i]
+		var ds []delivery
+		if ds, h.err = l.dequeue(ln, c.from.key); h.err != nil {
+			return h
+		}
+		for _, d := range ds {
+			size += d.weight()
+			ok := true
+			if d.unchecked && time.Since(d.event.Accepted) > maxAge {
+				var known bool
+				if ok, known = l.isDelivery(ln, &d); !known {
+					return h // a stop: it stays in the store
+				}
+				d.unchecked = false
+			}
+			if ok {
+				c.ds = append(c.ds, d)
+			} else {
+				c.none = append(c.none, d)
+			}
+		}
+		c.seen = true
+		if size >= haulRoom {
+			break
+		}
+	}
+	return h
+}

@@ -1,4 +1,0 @@
-package fanout
-
-// MaxRemainderBytes is exported for the tests.
-const MaxRemainderBytes = maxRemainderBytes

@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/postrider/postrider/dispatcher/deliver"
+)
+
+// fronts are the queues of a store that no other dispatcher shares, as far as
+// something of them is handed out or being read. Of the others nothing need be
+// known: all that the store holds of them nobody has. So there may be any number
+// of queues, and a restart hands out anew what was handed out.
+type fronts struct {
+	mu     sync.Mutex
+	queues map[deliver.QueueID]*front
+}
+
+type front struct {
+	users int // reads under way, and packs that are handed out; of fronts.mu
+
+	reading sync.Mutex // one after the other
+	from    uint64     // what is earlier was handed out
+}
+
+// next hands out the first pack of a queue that was not handed out, nil when
+// there is none.
+func (fs *fronts) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontPack, error) {
+	f := fs.enter(id)
+	pack, err := f.next(ctx, q, id)
+	if pack == nil {
+		fs.leave(id)
+	}
+	return pack, err
+}
+
+func (f *front) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontPack, error) {
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	msg, err := q.waiting.GetMsg(ctx, max(f.from, 1), jetstream.WithGetMsgSubject(subjectsOfQueue(id)))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.from = msg.Sequence + 1
+	q.held.waiting.hold(msg.Sequence, nil)
+	_, count, _ := packOfSubject(msg.Subject)
+	return &frontPack{queue: id, seq: msg.Sequence, count: count, data: msg.Data, bytes: len(msg.Data)}, nil
+}
+
+func (fs *fronts) enter(id deliver.QueueID) *front {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.queues[id]
+	if f == nil {
+		if fs.queues == nil {
+			fs.queues = map[deliver.QueueID]*front{}
+		}
+		f = &front{}
+		fs.queues[id] = f
+	}
+	f.users++
+	return f
+}
+
+// leave ends a read that brought nothing, or follows when a pack that was handed
+// out is deleted, or is to come again. That it does once nothing else of its
+// queue is handed out.
+func (fs *fronts) leave(id deliver.QueueID) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := fs.queues[id]
+	if f.users--; f.users == 0 {
+		delete(fs.queues, id)
+	}
+}
