@@ -69,7 +69,7 @@ func TestTheBenchmarkLosesNothingAndWritesItsFigures(t *testing.T) {
 		"fanout_1": fanout, "fanout_10": fanout, "fanout_100": fanout,
 		"isolation": {"healthy_ratio", "lost", "p99_ratio"},
 		"deferred":  {"early", "fired_per_s", "lost", "pending", "restart_ms"},
-		"memory":    {"routes", "rss_mb"},
+		"memory":    {"loaded_mb", "peak_mb", "rested_mb", "routes", "rss_mb"},
 	}
 	got := map[string][]string{}
 	for name, object := range figures {

@@ -62,7 +62,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.out, "out", os.Getenv("BENCH_OUT"), "`file` to write the figures to, as JSON; default from BENCH_OUT")
 	f.StringVar(&o.profiles, "profile", os.Getenv("BENCH_PROFILE"), "`folder` for CPU profiles of the dispatcher; default from BENCH_PROFILE")
 	f.StringVar(&o.only, "only", os.Getenv("BENCH_ONLY"), "some of "+strings.Join(scenario.Names(), ",")+"; default from BENCH_ONLY, or all but stored")
-	f.StringVar(&o.size, "size", size, "full (5 minutes), short (1 minute; also by BENCH_SHORT=1) or tiny (to see that it works)")
+	f.StringVar(&o.size, "size", size, "full (6 minutes), short (1 minute; also by BENCH_SHORT=1) or tiny (to see that it works)")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -48,8 +48,11 @@ type Deferred struct {
 
 // Memory is what many routes take.
 type Memory struct {
-	Routes int    `json:"routes"`
-	RSSMB  Number `json:"rss_mb"` // resident, idle after a load
+	Routes   int    `json:"routes"`
+	LoadedMB Number `json:"loaded_mb"` // resident, before any load
+	PeakMB   Number `json:"peak_mb"`   // under load
+	RSSMB    Number `json:"rss_mb"`    // idle after a load
+	RestedMB Number `json:"rested_mb"` // some time later
 }
 
 // Number is a measurement; its JSON has three significant digits, or all

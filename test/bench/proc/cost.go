@@ -26,6 +26,9 @@ func (p *Process) CPU() (time.Duration, error) {
 // RSS is the memory that the process has resident now, in bytes.
 func (p *Process) RSS() (int64, error) { return p.status("VmRSS:") }
 
+// FileRSS is how much of RSS are pages of files, which the kernel may drop and read again.
+func (p *Process) FileRSS() (int64, error) { return p.status("RssFile:") }
+
 // PeakRSS is the most memory that the process ever had resident, in bytes.
 func (p *Process) PeakRSS() (int64, error) { return p.status("VmHWM:") }
 

@@ -25,13 +25,21 @@ const lookEvery = 256
 // real webhooks are.
 type receiver struct {
 	book      *ledger.Ledger
-	conduct   atomic.Pointer[Conduct]
+	conduct   atomic.Pointer[conduct]
 	addresses []string
+}
+
+// A conduct is one that is in force until it is over.
+type conduct struct {
+	Conduct
+	over chan struct{}
 }
 
 // behave changes the conduct; the first call opens the receivers.
 func (r *receiver) behave(c Conduct) ([]string, error) {
-	r.conduct.Store(&c)
+	if before := r.conduct.Swap(&conduct{Conduct: c, over: make(chan struct{})}); before != nil {
+		close(before.over)
+	}
 	for i := len(r.addresses); i < int(r.book.Receivers); i++ {
 		// 127.0.0.0/8 is loopback, all of it.
 		l, err := net.Listen("tcp", fmt.Sprintf("127.1.%d.%d:0", i/250, i%250+1)) //nolint:noctx // at once or not at all
@@ -67,10 +75,14 @@ func (r *receiver) serve(conn net.Conn) {
 			}
 			return
 		}
-		if answer := r.receive(m); answer != nil {
-			if _, err := conn.Write(answer); err != nil {
-				return // it did not want to know
-			}
+		conduct := r.conduct.Load()
+		answer := r.receive(m, conduct)
+		if answer == nil { // the dead do not even hang up, until they are restarted
+			<-conduct.over
+			return
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return // it did not want to know
 		}
 	}
 }
@@ -80,12 +92,14 @@ var (
 	answerStray = []byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 )
 
+// answerLater refuses one delivery until then. 503 would speak of the receiver,
+// which would be left alone altogether for a while.
 func answerLater(at time.Time) []byte {
-	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", at.UTC().Format(http.TimeFormat))
+	return fmt.Appendf(nil, "HTTP/1.1 500 Internal Server Error\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n", at.UTC().Format(http.TimeFormat))
 }
 
 // receive writes a request down and returns the answer, nil when there is none.
-func (r *receiver) receive(m wire.Message) []byte {
+func (r *receiver) receive(m wire.Message, conduct *conduct) []byte {
 	now := time.Now()
 	n, due, ok := readMark(m.Body)
 	number, isRoute := bytes.CutPrefix(m.Path(), []byte(pathPrefix))
@@ -94,7 +108,6 @@ func (r *receiver) receive(m wire.Message) []byte {
 		r.book.Stray()
 		return answerStray
 	}
-	conduct := r.conduct.Load()
 	if conduct.IsDead(route) {
 		return nil
 	}

@@ -34,7 +34,7 @@ type Conduct struct {
 	// Dead routes, every so many of them, accept connections and requests and
 	// never answer; 0 = none.
 	Dead int `json:"dead,omitempty"`
-	// Until this time, every second event of each type is refused with 503 and
+	// Until this time, every second event of each type is refused with 500 and
 	// Retry-After this time. What comes again must not come before it.
 	RefuseUntil time.Time `json:"refuseUntil,omitzero"`
 	// Spared routes, from this one on, refuse nothing; 0 = none.

@@ -14,7 +14,8 @@ import (
 
 const (
 	deferredRoutes, deferredFanout = 100, 10
-	// restPause lies between the last of the work and the kill. The store writes
+	// restPause lies between the last of the work and the kill. Deferrals are
+	// collected for half a second before they are written, and the store writes
 	// ten times a second which packs are settled: a kill before that brings them
 	// again, which is a repetition and not a retry that came early.
 	restPause = time.Second
@@ -25,8 +26,8 @@ const (
 
 // deferred lets receivers refuse deliveries until a moment, restarts the
 // dispatcher meanwhile, and looks at how they come then. Every second event is
-// refused, the others are delivered: a webhook that fails altogether would be
-// left alone for a while, and that is another matter.
+// refused, the others are delivered: a receiver that asks for patience with all
+// would be left alone for a while, and that is another matter.
 func (b *Bench) deferred(ctx context.Context) (err error) {
 	// One more group of routes takes everything, to see when events pass again.
 	s, err := b.newStage(ctx, "deferred", ledger.Layout{

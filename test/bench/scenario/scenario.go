@@ -35,44 +35,44 @@ type Size struct {
 	Rounds                              int           // of a saturated measurement; the median counts
 	Warm, Dispatcher, Yardstick, Latent time.Duration // of each: before, a round, a round of relay and of client, at half load
 
-	IsolationRoutes int
-	Isolation       time.Duration // with and without dead receivers, each
-	Wake            time.Duration // that woken receivers are waited for
+	IsolationRoutes, IsolationTurns int
+	Without, With                   time.Duration // dead receivers; a With that is longer than the timeout of routes has more to show
+	Wake                            time.Duration // that woken receivers are waited for, at most
 
 	Deferred int           // deliveries
 	Hold     time.Duration // from the first event until they are due; longer than to post them takes
 
 	MemoryRoutes int
-	Memory       time.Duration
+	Memory, Rest time.Duration // saturated, and then without work
 
 	StoredBytes int64
 }
 
-// The sizes. Full takes about five minutes, Short about one, Tiny is to see
+// The sizes. Full takes about six minutes, Short about one, Tiny is to see
 // that everything works.
 var (
 	Full = Size{
 		Window: 4096,
 		Rounds: 3, Warm: 2 * time.Second, Dispatcher: 4 * time.Second, Yardstick: 2 * time.Second, Latent: 10 * time.Second,
-		IsolationRoutes: 1000, Isolation: 20 * time.Second, Wake: 8 * time.Second,
+		IsolationRoutes: 1000, IsolationTurns: 3, Without: 10 * time.Second, With: 15 * time.Second, Wake: 8 * time.Second,
 		Deferred: 100_000, Hold: 45 * time.Second,
-		MemoryRoutes: 10_000, Memory: 10 * time.Second,
+		MemoryRoutes: 10_000, Memory: 10 * time.Second, Rest: time.Minute,
 		StoredBytes: 2 << 30,
 	}
 	Short = Size{
 		Window: 4096,
 		Rounds: 3, Warm: 500 * time.Millisecond, Dispatcher: time.Second, Yardstick: 500 * time.Millisecond, Latent: 3 * time.Second,
-		IsolationRoutes: 1000, Isolation: 5 * time.Second, Wake: time.Second,
+		IsolationRoutes: 1000, IsolationTurns: 1, Without: 4 * time.Second, With: 6 * time.Second, Wake: time.Second,
 		Deferred: 20_000, Hold: 10 * time.Second,
-		MemoryRoutes: 10_000, Memory: 2 * time.Second,
+		MemoryRoutes: 10_000, Memory: 2 * time.Second, Rest: 15 * time.Second,
 		StoredBytes: 256 << 20,
 	}
 	Tiny = Size{
 		Window: 512,
 		Rounds: 1, Warm: 100 * time.Millisecond, Dispatcher: 200 * time.Millisecond, Yardstick: 100 * time.Millisecond, Latent: 300 * time.Millisecond,
-		IsolationRoutes: 50, Isolation: 500 * time.Millisecond, Wake: 200 * time.Millisecond,
+		IsolationRoutes: 50, IsolationTurns: 2, Without: 300 * time.Millisecond, With: 300 * time.Millisecond, Wake: 200 * time.Millisecond,
 		Deferred: 1000, Hold: 3 * time.Second,
-		MemoryRoutes: 500, Memory: 300 * time.Millisecond,
+		MemoryRoutes: 500, Memory: 300 * time.Millisecond, Rest: 100 * time.Millisecond,
 		StoredBytes: 1 << 20,
 	}
 )

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// each is f of each round.
-func each(rounds []round, f func(round) float64) []float64 {
-	values := make([]float64, len(rounds))
-	for i, r := range rounds {
-		values[i] = f(r)
+// each is f of each measurement.
+func each[T any](all []T, f func(T) float64) []float64 {
+	values := make([]float64, len(all))
+	for i, one := range all {
+		values[i] = f(one)
 	}
 	return values
 }
@@ -19,12 +19,21 @@ func cpu(r round) float64 { return microseconds(r.cpu) }
 
 // ratios compare what a delivery cost, round by round: those of one turn were
 // measured under the same circumstances.
-func ratios(these, those []round) []float64 {
+func ratios(these, those []round) []float64 { return quotients(each(these, cpu), each(those, cpu)) }
+
+func quotients(these, those []float64) []float64 {
 	values := make([]float64, len(these))
 	for i := range these {
-		values[i] = cpu(these[i]) / cpu(those[i])
+		values[i] = these[i] / those[i]
 	}
 	return values
+}
+
+func sum(values []float64) (total float64) {
+	for _, v := range values {
+		total += v
+	}
+	return total
 }
 
 // median is the middle one, or the mean of the two in the middle.
