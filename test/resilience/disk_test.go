@@ -63,7 +63,7 @@ func TestAStoreThatCannotGrowRefusesEventsAndLosesNone(t *testing.T) {
 			p.Start(t)
 			eventually.True(t, "every accepted event to arrive", func() bool { return l.missing() == 0 })
 			eventually.True(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
-			l.settle(t, deadLetters(t, p))
+			l.settle(t, deadLetters(t, p, l))
 		})
 	}
 }

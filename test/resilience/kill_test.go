@@ -43,7 +43,7 @@ func TestNothingAcceptedIsLostWhenTheDispatcherIsKilledUnderLoad(t *testing.T) {
 	<-done
 	eventually.True(t, "every accepted event to arrive", func() bool { return l.missing() == 0 })
 	eventually.True(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
-	l.settle(t, deadLetters(t, p))
+	l.settle(t, deadLetters(t, p, l))
 }
 
 // oneInTen answers one request in ten with 503, and leaves the rest to reply.
@@ -68,7 +68,7 @@ func TestAnOrderlyStopLosesNothingAndFinishesWhatIsInFlight(t *testing.T) {
 	p.Start(t)
 	eventually.True(t, "every accepted event to arrive", func() bool { return l.missing() == 0 })
 	eventually.True(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
-	l.settle(t, deadLetters(t, p))
+	l.settle(t, deadLetters(t, p, l))
 	if again := l.balances()[hook].again; again != 0 {
 		t.Errorf("%d deliveries were repeated although the stop was orderly", again)
 	}

@@ -115,7 +115,7 @@ func (l *ledger) count() int {
 // A balance is what the ledger says of one route.
 type balance struct {
 	owed, delivered int
-	refused         int      // not delivered, and the receiver wanted no more
+	refused         []string // not delivered, and the receiver wanted no more
 	missing         []string // neither
 	again           int      // requests that were taken beyond the first of their id
 }
@@ -132,7 +132,7 @@ func (l *ledger) balances() map[string]balance {
 			case a.took[id] > 0:
 				b.delivered++
 			case a.refused[id]:
-				b.refused++
+				b.refused = append(b.refused, id)
 			default:
 				b.missing = append(b.missing, id)
 			}
@@ -140,6 +140,7 @@ func (l *ledger) balances() map[string]balance {
 		for _, n := range a.took {
 			b.again += n - 1
 		}
+		slices.Sort(b.refused)
 		slices.Sort(b.missing)
 		all[route] = b
 	}
@@ -156,11 +157,11 @@ func (l *ledger) missing() (n int) {
 
 // settle fails the test unless the books agree: all that was accepted was
 // delivered or is dead. dead is what the dispatcher keeps as dead letters.
-func (l *ledger) settle(tb testing.TB, dead map[string]int) {
+func (l *ledger) settle(tb testing.TB, dead letters) {
 	tb.Helper()
 	for route, b := range l.balances() {
 		tb.Logf("%-16s owed %5d = delivered %5d + dead %3d, lost %d; taken again %d, dead letters kept %d",
-			route, b.owed, b.delivered, b.refused, len(b.missing), b.again, dead[route])
+			route, b.owed, b.delivered, len(b.refused), len(b.missing), b.again, len(dead[route]))
 	}
 	for _, wrong := range l.wrongs(dead) {
 		tb.Error(wrong)
@@ -170,13 +171,14 @@ func (l *ledger) settle(tb testing.TB, dead map[string]int) {
 // wrongs says where the books do not agree. A delivery may have been taken and
 // be a dead letter too, when the dispatcher was killed in between, so there may
 // be more dead letters than the receivers know of, and never less.
-func (l *ledger) wrongs(dead map[string]int) (wrongs []string) {
+func (l *ledger) wrongs(dead letters) (wrongs []string) {
 	for route, b := range l.balances() {
 		if n := len(b.missing); n > 0 {
 			wrongs = append(wrongs, fmt.Sprintf("%s has lost %d of %d deliveries: %v", route, n, b.owed, b.missing[:min(n, 10)]))
 		}
-		if dead[route] < b.refused {
-			wrongs = append(wrongs, fmt.Sprintf("%s keeps %d dead letters, and %d deliveries were refused for good", route, dead[route], b.refused))
+		unkept := slices.DeleteFunc(b.refused, func(id string) bool { return dead[route][id] })
+		if n := len(unkept); n > 0 {
+			wrongs = append(wrongs, fmt.Sprintf("%s has no dead letter of %d deliveries that were refused for good: %v", route, n, unkept[:min(n, 10)]))
 		}
 	}
 	return wrongs

@@ -27,6 +27,9 @@ var (
 	gone = mood{name: "410", reply: receiver.Status(http.StatusGone), gone: true}
 	last = mood{name: "last", reply: receiver.Status(http.StatusServiceUnavailable), gone: true} // of a route with one attempt
 
+	// failing slows no lane, unlike down: each delivery is attempted, and deferred.
+	failing = mood{name: "500", reply: receiver.Status(http.StatusInternalServerError)}
+
 	// bad are those in which a delivery is to be attempted again.
 	bad = []mood{
 		down,

@@ -4,14 +4,18 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/test/process"
 )
 
 // A report is what a dispatcher says of itself, as far as the tests need it.
 type report struct {
 	Digest    string
+	Shared    bool
 	Counted   bool
 	Summaries []struct {
 		Route                        string
@@ -49,21 +53,63 @@ func pending(tb testing.TB, p *process.Dispatcher) (n int) {
 	return n
 }
 
-// deadLetters is how many dead letters the dispatcher keeps, by route.
-func deadLetters(tb testing.TB, p *process.Dispatcher) map[string]int {
+// Letters are the webhook-ids of the dead letters that a dispatcher keeps, by route.
+type letters map[string]map[string]bool
+
+// deadLetters lists the dead letters that the dispatcher keeps of the routes in the ledger.
+func deadLetters(tb testing.TB, p *process.Dispatcher, l *ledger) letters {
 	tb.Helper()
-	dead := map[string]int{}
-	r, _ := ask(tb, p)
-	for _, s := range r.Summaries {
-		dead[s.Route] = s.DeadLetters
+	dead := letters{}
+	for route := range l.balances() {
+		dead[route] = deadLettersOf(tb, p, route)
 	}
 	return dead
+}
+
+// deadLettersOf reads the list of a route, page by page.
+func deadLettersOf(tb testing.TB, p *process.Dispatcher, route string) map[string]bool {
+	tb.Helper()
+	namespace, name, _ := strings.Cut(route, "/")
+	list := p.Events() + "/v1/namespaces/" + namespace + "/webhooks/" + name + "/dead-letters?limit=200"
+	ids := map[string]bool{}
+	for before := ""; ; {
+		status, body := getURL(tb, list+before)
+		// A cluster may be between two leaders, and a webhook has to be in the table.
+		if status == http.StatusServiceUnavailable || status == http.StatusNotFound {
+			eventually.True(tb, "the dead letters of "+route, func() bool {
+				status, body = getURL(tb, list+before)
+				return status == http.StatusOK
+			})
+		}
+		if status != http.StatusOK {
+			tb.Fatalf("the dead letters of %s: %d %s", route, status, body)
+		}
+		var page struct {
+			Items []struct{ WebhookID string }
+			Next  string
+		}
+		if err := json.Unmarshal([]byte(body), &page); err != nil {
+			tb.Fatal(err)
+		}
+		for _, it := range page.Items {
+			ids[it.WebhookID] = true
+		}
+		if page.Next == "" {
+			return ids
+		}
+		before = "&before=" + url.QueryEscape(page.Next)
+	}
 }
 
 // get reads a page of the admin listener; the status is 0 when there is no answer.
 func get(tb testing.TB, p *process.Dispatcher, path string) (status int, body string) {
 	tb.Helper()
-	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, p.Admin()+path, http.NoBody)
+	return getURL(tb, p.Admin()+path)
+}
+
+func getURL(tb testing.TB, address string) (status int, body string) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, address, http.NoBody)
 	if err != nil {
 		tb.Fatal(err)
 	}

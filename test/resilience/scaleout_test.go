@@ -85,6 +85,9 @@ func TestDispatchersThatShareANATSClusterLoseNothingWhenMembersDie(t *testing.T)
 		},
 	}}
 	first, second := f.join(t), f.join(t)
+	if r, ok := ask(t, first); !ok || !r.Shared {
+		t.Error("it does not report that it shares its store")
+	}
 
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -126,7 +129,7 @@ func TestDispatchersThatShareANATSClusterLoseNothingWhenMembersDie(t *testing.T)
 	within(t, 4*time.Minute, "every accepted event to arrive", func() bool { return l.missing() == 0 })
 	within(t, 6*time.Minute, "nothing to be pending", func() bool { return pending(t, third) == 0 })
 	shows(t, third)
-	l.settle(t, deadLetters(t, third))
+	l.settle(t, deadLetters(t, third, l))
 	for i, p := range []*process.Dispatcher{first, second, third} {
 		n := attempts(t, p)
 		t.Logf("dispatcher %d made %d attempts", i+1, n)
