@@ -233,7 +233,7 @@ func (d *dispatcher) feed(ctx context.Context) error {
 		return nil
 	}
 	counting := func() error {
-		if err := d.recount(ctx); err != nil {
+		if _, err := d.recount(ctx); err != nil {
 			return err
 		}
 		return d.lanes.Prepare(ctx)
@@ -250,7 +250,7 @@ func (d *dispatcher) feed(ctx context.Context) error {
 		d.recallSuccesses(ctx)
 		d.counted.Store(true)
 		d.recorder.Touch()
-		d.keepCounting(ctx)
+		keepCounting(ctx, d.recount, d.Log)
 	})
 	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })
 	consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })

@@ -88,17 +88,14 @@ func (d *dispatcher) openEmbedded(ctx context.Context, o queue.Options) error {
 	return d.server.LimitCaches()
 }
 
-// recountEvery is how often the counts of what is stored are put right: letters
-// expire, and other dispatchers are at work.
-const recountEvery = 30 * time.Second
-
-// recount takes over what the store keeps for each route.
-func (d *dispatcher) recount(ctx context.Context) error {
+// recount takes over what the store keeps for each route, and reports whether
+// that was known already.
+func (d *dispatcher) recount(ctx context.Context) (agreed bool, err error) {
 	stored, dead, err := d.queue.Counts(ctx)
-	if err == nil {
-		d.recorder.Recount(stored, dead)
+	if err != nil {
+		return false, err
 	}
-	return err
+	return d.recorder.Recount(stored, dead), nil
 }
 
 // recallSuccesses takes over when each route last took a delivery: whoever counts
@@ -112,22 +109,6 @@ func (d *dispatcher) recallSuccesses(ctx context.Context) {
 	for id, at := range newest {
 		if router.Lookup(id) != nil {
 			d.recorder.Succeeded(id, at)
-		}
-	}
-}
-
-// keepCounting recounts from time to time until ctx is done.
-func (d *dispatcher) keepCounting(ctx context.Context) {
-	ticker := time.NewTicker(recountEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			if err := d.recount(ctx); err != nil && ctx.Err() == nil {
-				d.Log.Warn("what is stored could not be counted, trying again", "err", err)
-			}
-		case <-ctx.Done():
-			return
 		}
 	}
 }

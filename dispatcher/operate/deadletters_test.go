@@ -97,6 +97,16 @@ func TestAllDeadLettersAreRedrivenInSteps(t *testing.T) {
 	}
 }
 
+func TestOneCallRedrivesNothingTwiceWhereTheStoreListsWhatIsRemoved(t *testing.T) {
+	m := &memory{dead: letters("shop/all", 700), lags: true}
+	d := open(t, m)
+	d.recorder.DeadLetters("shop/all", 700)
+	d.post(t, deadPath+"/redrive", "").says(t, 202, `{"enqueued":700,"remaining":0}`)
+	if len(m.enqueued) != 700 || len(m.dead) != 0 {
+		t.Errorf("%d enqueued, %d left", len(m.enqueued), len(m.dead))
+	}
+}
+
 func TestWhatDiesAgainAtOnceIsNotRedrivenForever(t *testing.T) {
 	m := &memory{dead: letters("shop/all", 2)}
 	m.onEnqueue = func() {

@@ -46,7 +46,9 @@ type memory struct {
 	mu       sync.Mutex
 	records  []deliver.Record
 	dead     []deliver.DeadLetter // oldest first
-	history  []event.Stored       // by Seq
+	lags     bool                 // EachDead lists what is removed as well
+	removed  []deliver.DeadLetter
+	history  []event.Stored // by Seq
 	enqueued []deliver.Deferral
 	groups   []int // how many each Enqueue had
 
@@ -139,6 +141,10 @@ func (m *memory) DeadLetter(_ context.Context, id string, number uint64) (delive
 func (m *memory) EachDead(_ context.Context, id string, visit func(deliver.DeadLetter) error) error {
 	m.mu.Lock()
 	dead := slices.Clone(m.dead)
+	if m.lags {
+		dead = append(slices.Clone(m.removed), dead...)
+		slices.SortFunc(dead, func(a, b deliver.DeadLetter) int { return cmp.Compare(a.ID, b.ID) })
+	}
 	m.mu.Unlock()
 	for _, l := range dead {
 		if l.Route != id {
@@ -158,7 +164,13 @@ func (m *memory) RemoveDead(_ context.Context, id string, ids ...uint64) (int, e
 		return 0, m.removeErr
 	}
 	before := len(m.dead)
-	m.dead = slices.DeleteFunc(m.dead, func(l deliver.DeadLetter) bool { return l.Route == id && slices.Contains(ids, l.ID) })
+	m.dead = slices.DeleteFunc(m.dead, func(l deliver.DeadLetter) bool {
+		named := l.Route == id && slices.Contains(ids, l.ID)
+		if named {
+			m.removed = append(m.removed, l)
+		}
+		return named
+	})
 	return before - len(m.dead), nil
 }
 

@@ -96,11 +96,12 @@ func (o *Operator) beginRedrive(w http.ResponseWriter, r *http.Request, order an
 }
 
 // reviveOldest revives up to limit dead letters that were there when it began,
-// and tells whether there are more.
+// and tells whether there are more. It goes on behind the last one: what it has
+// removed a replica of the store may list still.
 func (o *Operator) reviveOldest(ctx context.Context, id string, limit int) (count int, more bool, err error) {
-	began := time.Now()
+	began, last := time.Now(), uint64(0)
 	for count < limit && time.Since(began) < patience {
-		group, err := o.oldestDead(ctx, id, min(o.group, limit-count), began)
+		group, err := o.oldestDead(ctx, id, last, min(o.group, limit-count), began)
 		if err != nil || len(group) == 0 {
 			return count, err != nil, err
 		}
@@ -110,19 +111,20 @@ func (o *Operator) reviveOldest(ctx context.Context, id string, limit int) (coun
 		if err := o.revive(ctx, id, group); err != nil {
 			return count, true, err
 		}
-		count += len(group)
+		count, last = count+len(group), group[len(group)-1].ID
 	}
-	left, err := o.oldestDead(ctx, id, 1, began)
+	left, err := o.oldestDead(ctx, id, last, 1, began)
 	return count, err != nil || len(left) > 0, err
 }
 
-// oldestDead returns up to n dead letters of a route that died before a time, so
-// that one which dies again at once is not revived forever.
-func (o *Operator) oldestDead(ctx context.Context, id string, n int, before time.Time) ([]deliver.DeadLetter, error) {
+// oldestDead returns up to n dead letters of a route, behind the one with the ID
+// after, that died before a time, so that one which dies again at once is not
+// revived forever.
+func (o *Operator) oldestDead(ctx context.Context, id string, after uint64, n int, before time.Time) ([]deliver.DeadLetter, error) {
 	var found []deliver.DeadLetter
 	bytes := 0
 	err := o.Store.EachDead(ctx, id, func(l deliver.DeadLetter) error {
-		if !l.At.Before(before) {
+		if l.ID <= after || !l.At.Before(before) {
 			return nil
 		}
 		found = append(found, l)

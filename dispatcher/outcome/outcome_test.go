@@ -153,6 +153,36 @@ func TestRoutesThatAreGoneAreForgottenOnceTheyAreOwedNothing(t *testing.T) {
 	}
 }
 
+func TestARecountPutsTheCountsRightAndSaysWhetherTheyWereWrong(t *testing.T) {
+	type counts = map[string]int
+	r := outcome.NewRecorder()
+	r.Stored("cms/a", 3)
+	r.DeadLetters("cms/b", 1)
+	for _, tt := range []struct {
+		name         string
+		stored, dead counts
+		agreed       bool
+	}{
+		{"as they are", counts{"cms/a": 3}, counts{"cms/b": 1}, true},
+		{"one more", counts{"cms/a": 4}, counts{"cms/b": 1}, false},
+		{"the same again", counts{"cms/a": 4}, counts{"cms/b": 1}, true},
+		{"a dead letter has expired", counts{"cms/a": 4}, counts{}, false},
+		{"a route that was not known", counts{"cms/a": 4, "cms/c": 2}, counts{}, false},
+		{"a route that is owed nothing", counts{"cms/a": 4, "cms/c": 2, "cms/d": 0}, counts{}, true},
+		{"nothing", nil, nil, false},
+	} {
+		if agreed := r.Recount(tt.stored, tt.dead); agreed != tt.agreed {
+			t.Errorf("%s: agreed %t, want %t", tt.name, agreed, tt.agreed)
+		}
+		all, _ := r.Since(0)
+		for _, s := range all {
+			if s.Stored != tt.stored[s.Route] || s.DeadLetters != tt.dead[s.Route] {
+				t.Errorf("%s: %+v", tt.name, s)
+			}
+		}
+	}
+}
+
 func TestTheZeroRecorderDiscards(t *testing.T) {
 	var r outcome.Recorder
 	r.Attempt("a", "", outcome.Attempt{}, outcome.Outcome{})

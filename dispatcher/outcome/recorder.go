@@ -116,10 +116,12 @@ func (r Recorder) DeadLetters(route string, n int) {
 }
 
 // Recount replaces, for every route, what is counted in the store, by what was
-// found there.
-func (r Recorder) Recount(stored, dead map[string]int) {
+// found there. It reports whether the two agreed. Where they did not, either may
+// have been right: what came or went during the count may be missing in what was
+// found, or be counted once more.
+func (r Recorder) Recount(stored, dead map[string]int) (agreed bool) {
 	if r.s == nil {
-		return
+		return true
 	}
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
@@ -130,15 +132,18 @@ func (r Recorder) Recount(stored, dead map[string]int) {
 			}
 		}
 	}
+	agreed = true
 	for route, e := range r.s.routes {
 		if e.Stored == stored[route] && e.DeadLetters == dead[route] {
 			continue
 		}
+		agreed = false
 		e.Stored, e.DeadLetters = stored[route], dead[route]
 		r.s.revision++
 		e.revision = r.s.revision
 	}
 	r.s.wake()
+	return agreed
 }
 
 func (r Recorder) update(route string, change func(*entry)) {

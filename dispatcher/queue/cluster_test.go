@@ -311,3 +311,56 @@ func TestWhatWaitsForTheGateIsNotGivenAway(t *testing.T) {
 		t.Error("(-want +got)\n" + diff)
 	}
 }
+
+func TestWhatAClusterKeepsIsListedFoundAndRemoved(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	s := store{Queue: c.connect(t)}
+	es := events(3)
+	retry(t, "append", func() error { return s.Append(t.Context(), es) })
+	for _, d := range letters("cms/a", "a", 5) {
+		retry(t, "bury", func() error { return s.Bury(t.Context(), d) })
+	}
+	retry(t, "bury for another route", func() error { return s.Bury(t.Context(), letters("cms/b", "b", 1)...) })
+
+	var all []deliver.DeadLetter
+	listed := func(want ...string) { // a replica may lag for a moment
+		t.Helper()
+		var err error
+		eventually.True(t, fmt.Sprint("the dead letters ", want), func() bool {
+			all, _, err = s.DeadLetters(t.Context(), "cms/a", 0, 10)
+			return err == nil && cmp.Equal(want, idsOf(all))
+		})
+	}
+	listed("a4", "a3", "a2", "a1", "a0")
+	retry(t, "one dead letter", func() error {
+		_, err := s.DeadLetter(t.Context(), "cms/a", all[0].ID)
+		return err
+	})
+	retry(t, "an event that was accepted", func() error {
+		_, err := s.Find(t.Context(), 1, es[0].Key())
+		return err
+	})
+	eventually.True(t, "what was accepted in the last minute", func() bool {
+		n := 0
+		_, err := s.History(t.Context(), "cms", time.Now().Add(-time.Minute), time.Now().Add(time.Minute), 0, func(event.Stored) error { n++; return nil })
+		return err == nil && n == len(es)
+	})
+
+	// What is there the leader knows, so nobody need wait for the others.
+	other, _, err := s.DeadLetters(t.Context(), "cms/b", 0, 1)
+	if err != nil || len(other) != 1 {
+		t.Fatalf("%d letters of the other route, %v", len(other), err)
+	}
+	for _, want := range []int{2, 0} {
+		if n, err := s.RemoveDead(t.Context(), "cms/a", all[4].ID, other[0].ID, all[1].ID, 1<<40); n != want || err != nil {
+			t.Errorf("%d removed, %v, want %d", n, err, want)
+		}
+	}
+	listed("a4", "a2", "a1")
+	eventually.True(t, "a visit to those that are left", func() bool {
+		var ids []string
+		err := s.EachDead(t.Context(), "cms/a", func(d deliver.DeadLetter) error { ids = append(ids, d.Event.ID); return nil })
+		return err == nil && cmp.Equal([]string{"a1", "a2", "a4"}, ids)
+	})
+}

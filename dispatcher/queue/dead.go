@@ -42,6 +42,7 @@ func deadConfig(o Options) jetstream.StreamConfig {
 		Name: streamDead, Description: "deliveries that were given up", Subjects: []string{subjectDead + ">", subjectUnreadable},
 		MaxAge: orDefault(o.DeadLetterAge, defaultDeadLetterAge), MaxBytes: o.MaxBytes / 4,
 		MaxMsgsPerSubject: int64(orDefault(o.MaxDeadLetters, defaultDeadLetters)), AllowAtomicPublish: true,
+		AllowDirect: true, // see shelf
 	}
 }
 
@@ -230,7 +231,7 @@ func (q *Queue) RemoveDead(ctx context.Context, route string, ids ...uint64) (in
 func (q *Queue) removeDead(ctx context.Context, shelf shelf, ids []uint64) (int, error) {
 	there := make([]uint64, 0, len(ids))
 	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
-		_, ok, err := shelf.get(ctx, id)
+		ok, err := shelf.has(ctx, id)
 		if err != nil {
 			return 0, err
 		}
@@ -268,7 +269,7 @@ func (q *Queue) removeLetter(ctx context.Context, shelf shelf, id uint64) (bool,
 	if failed == nil {
 		return true, nil
 	}
-	if _, still, err := shelf.get(ctx, id); still || err != nil {
+	if still, err := shelf.has(ctx, id); still || err != nil {
 		return false, errors.Join(failed, err)
 	}
 	return false, nil // somebody else, or its age, was faster

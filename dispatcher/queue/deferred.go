@@ -75,21 +75,30 @@ func (q *Queue) flushDeferrals(records []owed) error {
 	}
 	begun := time.Now()
 	parked, err := q.publishAll(msgs)
-	if err != nil {
-		q.counted.doubt()
-		return err
-	}
-	for i, seq := range parked {
-		msgs[i] = schedule(packs[i].due, seq)
-	}
-	if _, err = q.publishAll(msgs); err != nil {
-		q.counted.doubt()
-		return err
-	}
 	for i, seq := range parked {
 		q.books.parked.add(seq, packs[i].owed)
+		msgs[i] = schedule(packs[i].due, seq)
 	}
-	return q.tooLate(begun)
+	if err == nil {
+		_, err = q.publishAll(msgs)
+	}
+	if err == nil {
+		err = q.tooLate(begun)
+	}
+	if err != nil {
+		q.abandon(packs[:len(parked)], parked)
+	}
+	return err
+}
+
+// abandon removes packs that were parked in vain: whoever brought them has an
+// error and keeps what is in them. Should one have a schedule nevertheless, it
+// announces what is not there, which counts as settled.
+func (q *Queue) abandon(packs []*parkedPack, parked []uint64) {
+	for i, seq := range parked {
+		q.removals.remove(streamParked, seq, func() { q.books.parked.remove(seq, packs[i].owed) })
+	}
+	q.counted.doubt() // what else was heard, or handed out meanwhile, is not known
 }
 
 func (q *Queue) packBySlot(records []owed) (packs []*parkedPack) {
@@ -105,12 +114,15 @@ func (q *Queue) packBySlot(records []owed) (packs []*parkedPack) {
 	return packs
 }
 
+// A schedule says in this header when it is due, in this way.
+const headerSchedule, scheduleAt = "Nats-Schedule", "@at "
+
 // schedule makes the message that announces a parked pack when it is due.
 func schedule(due time.Time, parked uint64) *nats.Msg {
 	seq := strconv.FormatUint(parked, 10)
 	msg := nats.NewMsg(subjectAt + seq)
 	// jetstream.WithScheduleAt would cut the time to whole seconds.
-	msg.Header.Set("Nats-Schedule", "@at "+due.UTC().Format(time.RFC3339Nano))
+	msg.Header.Set(headerSchedule, scheduleAt+due.UTC().Format(time.RFC3339Nano))
 	msg.Header.Set("Nats-Schedule-Target", subjectDue+seq)
 	return msg
 }

@@ -100,6 +100,53 @@ func TestAParkedPackWithoutAScheduleIsSweptAfterARestart(t *testing.T) {
 	}
 }
 
+func TestWhatIsParkedInVainIsRemovedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	schedules := func(most int32) { // most bytes of each
+		t.Helper()
+		s.change(t, "POSTRIDER_DEFERRED", func(c *jetstream.StreamConfig) { c.MaxMsgSize = most })
+	}
+	e := anEvent("1")
+	d := deliver.Deferral{Route: "cms/a", Attempts: 1, Due: time.Now().Add(200 * time.Millisecond), Event: &e}
+	schedules(1)
+	for range 3 {
+		if err := s.Defer(t.Context(), d); err == nil {
+			t.Fatal("it says that it is deferred, and nothing is scheduled")
+		}
+	}
+	parked := func() uint64 {
+		_, info := s.infoOf(t, "POSTRIDER_PARKED")
+		return info.State.Msgs
+	}
+	eventually.True(t, "nothing to be parked", func() bool { return parked() == 0 })
+	eventually.True(t, "nothing to be owed", func() bool {
+		stored, _, err := s.Counts(t.Context())
+		return err == nil && len(stored) == 0
+	})
+
+	schedules(-1)
+	if err := s.Defer(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if stored, _, err := s.Counts(t.Context()); err != nil || stored["cms/a"] != 1 {
+		t.Errorf("%v are owed, %v", stored, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s.Due(ctx, noGate, func(got deliver.Deferral, c *event.Claim) {
+		if got.Event.ID != e.ID {
+			t.Errorf("%s came", got.Event.ID)
+		}
+		c.Done()
+		cancel()
+	})
+	eventually.True(t, "all to be gone from the store", func() bool {
+		stored, _, err := s.Counts(t.Context())
+		return err == nil && len(stored) == 0 && parked() == 0
+	})
+}
+
 func TestAPackWithoutAScheduleIsFoundAmongOthers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

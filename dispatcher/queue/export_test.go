@@ -155,6 +155,20 @@ func (q *Queue) Fronts() int {
 	return len(q.fronts.queues)
 }
 
+// AnnounceOverdue does at that time what follows when the clock was set.
+func (q *Queue) AnnounceOverdue(ctx context.Context, now time.Time) (int, error) {
+	return q.announceOverdue(ctx, now)
+}
+
+// Behind feeds a watch with how far the clock was ahead, from time to time.
+func Behind(ahead ...time.Duration) (behind time.Duration) {
+	var w clockWatch
+	for _, d := range ahead {
+		behind = w.behind(d)
+	}
+	return behind
+}
+
 // Doubt has the next count look at the store.
 func (q *Queue) Doubt() { q.counted.doubt() }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -37,9 +38,23 @@ func (q *Queue) Ready() error {
 		return errors.New("no NATS server can be reached; trying again")
 	}
 	if text := q.broken.Load(); text != nil {
-		return errors.New("the store cannot be written (" + *text + "); trying again with the next events")
+		return errors.New("the store cannot be written (" + *text + "); trying again")
 	}
 	return nil
+}
+
+// keepTrying finds out whether servers elsewhere can be written again: while the
+// queue is not ready nobody may send events that would.
+func (q *Queue) keepTrying(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait(ctx, tick)
+		if q.remote() && q.broken.Load() != nil && q.probing.CompareAndSwap(false, true) {
+			if q.appends.commit(arrivals{}) == nil { // a pack of no events
+				q.opts.Log.Info("the store can be written again")
+			}
+			q.probing.Store(false)
+		}
+	}
 }
 
 // Full returns nil while events are accepted, and why they are not otherwise.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,9 +19,13 @@ const tick = time.Second
 // older is what is left to recall.
 func (q *Queue) keepHouse(ctx context.Context, older span) {
 	defer close(q.idle)
-	aside := make(chan struct{})
-	go func() { defer close(aside); q.catchUp(ctx, older) }()
-	defer func() { <-aside }()
+	var aside sync.WaitGroup
+	defer aside.Wait()
+	aside.Go(func() { q.catchUp(ctx, older) })
+	aside.Go(func() { q.keepTrying(ctx) })
+	if q.opts.Exclusive { // else the timers are elsewhere
+		aside.Go(func() { q.keepTime(ctx) })
+	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {

@@ -19,18 +19,35 @@ import (
 	"github.com/postrider/postrider/internal/eventually"
 )
 
-// state is that of the stream of events.
-func (s *store) state(t *testing.T) jetstream.StreamState {
+// infoOf is what the server says of a stream.
+func (s *store) infoOf(t *testing.T, stream string) (jetstream.JetStream, *jetstream.StreamInfo) {
 	t.Helper()
 	js, err := jetstream.New(s.conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := js.Stream(t.Context(), "POSTRIDER_EVENTS")
+	opened, err := js.Stream(t.Context(), stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream.CachedInfo().State
+	return js, opened.CachedInfo()
+}
+
+// state is that of the stream of events.
+func (s *store) state(t *testing.T) jetstream.StreamState {
+	t.Helper()
+	_, info := s.infoOf(t, "POSTRIDER_EVENTS")
+	return info.State
+}
+
+// change changes how a stream is configured.
+func (s *store) change(t *testing.T, stream string, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	js, info := s.infoOf(t, stream)
+	change(&info.Config)
+	if _, err := js.UpdateStream(t.Context(), info.Config); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // appendSettled stores n events of so many bytes, a pack each, and settles them.
@@ -184,22 +201,11 @@ func TestAStoreThatHasStoppedIsToldAtOnce(t *testing.T) {
 func TestWhileTheStoreIsBrokenOnlyOneCallTriesIt(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
+	largest := func(size int32) {
+		t.Helper()
+		s.change(t, "POSTRIDER_EVENTS", func(c *jetstream.StreamConfig) { c.MaxMsgSize = size })
 	}
-	config := func() jetstream.StreamConfig {
-		stream, err := js.Stream(t.Context(), "POSTRIDER_EVENTS")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return stream.CachedInfo().Config
-	}
-	sealed := config()
-	sealed.MaxMsgSize = 1 // nothing fits
-	if _, err := js.UpdateStream(t.Context(), sealed); err != nil {
-		t.Fatal(err)
-	}
+	largest(1) // nothing fits
 	var failed sync.WaitGroup
 	var refusals atomic.Int64
 	for i := range 20 {
@@ -213,11 +219,7 @@ func TestWhileTheStoreIsBrokenOnlyOneCallTriesIt(t *testing.T) {
 	if n := refusals.Load(); n != 20 || s.Ready() == nil {
 		t.Errorf("%d of 20 calls failed, ready: %v", n, s.Ready())
 	}
-	open := config()
-	open.MaxMsgSize = -1
-	if _, err := js.UpdateStream(t.Context(), open); err != nil {
-		t.Fatal(err)
-	}
+	largest(-1)
 	if err := s.Append(t.Context(), []event.Event{anEvent("after")}); err != nil {
 		t.Errorf("the next call finds the store broken still: %v", err)
 	}

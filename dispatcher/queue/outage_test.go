@@ -1,12 +1,16 @@
 package queue_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -124,6 +128,46 @@ func TestAStopEndsAlsoWhileTheServersAreAway(t *testing.T) {
 	if again, _ := drain(t, o.open(t), routes); len(again) != want {
 		t.Errorf("%d of %d come again, which nobody has removed", len(again), want)
 	}
+}
+
+func TestWhoNobodyPostsToIsReadyAgainWhenTheServersAreBack(t *testing.T) {
+	t.Parallel()
+	o := newOutside(t)
+	q := o.open(t)
+	o.stop()
+	if err := q.Append(t.Context(), []event.Event{anEvent("lost")}); err == nil {
+		t.Fatal("it is stored, and no server is there")
+	}
+	if q.Ready() == nil || q.Healthy() != nil {
+		t.Errorf("ready: %v, healthy: %v", q.Ready(), q.Healthy())
+	}
+	o.start(t)
+	eventually.True(t, "it to be ready again", func() bool { return q.Ready() == nil })
+
+	// What it has tried that with is no event.
+	if err := q.Append(t.Context(), []event.Event{anEvent("after")}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var came []string
+	q.Events(ctx, noGate, func(st event.Stored) {
+		came = append(came, st.Event.ID)
+		st.Claim.Done()
+		if st.Event.ID == "after" {
+			cancel()
+		}
+	})
+	if !slices.Contains(came, "after") {
+		t.Errorf("only %v came", came)
+	}
+	nc, err := nats.Connect(o.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	s := store{Queue: q, conn: nc}
+	eventually.True(t, "all to be settled", func() bool { return s.unsettled(t, "POSTRIDER_EVENTS", "fanout") == 0 })
 }
 
 func isClosed(ch <-chan struct{}) bool {

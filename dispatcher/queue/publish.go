@@ -34,8 +34,9 @@ const (
 
 // publishAll returns once JetStream has acknowledged every message, with the
 // sequences that they got, which are 0 for those that an earlier try of the
-// same call has stored. After an error that is neither [event.ErrFull] nor about
-// the messages the queue is unhealthy until a later append succeeds.
+// same call has stored. With an error it returns those of the first messages that
+// are known to be stored. After one that is neither [event.ErrFull] nor about the
+// messages the queue is unhealthy until a later append succeeds.
 func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
 	for _, msg := range msgs { // rather than when some of them are stored
 		if len(msg.Data) > q.maxMessage {
@@ -54,7 +55,7 @@ func (q *Queue) publishAll(msgs []*nats.Msg) ([]uint64, error) {
 				text := err.Error()
 				q.broken.Store(&text)
 			}
-			return nil, fmt.Errorf("storing: %w", err)
+			return sequences, fmt.Errorf("storing: %w", err)
 		}
 		sequences, msgs = append(sequences, some...), msgs[n:]
 	}

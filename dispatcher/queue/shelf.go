@@ -32,7 +32,8 @@ const (
 // A shelf is what a stream holds under one subject. It is read by direct gets,
 // several messages to a request (NATS ADR-31): that needs no consumer, and
 // whoever reads slowly holds back nobody. In a cluster any replica may answer,
-// and one that lags does not know what came in the last moment.
+// and one that lags does not know what came or went in the last moment. The
+// stream has to allow them.
 type shelf struct {
 	js              jetstream.JetStream
 	stream, subject string
@@ -134,6 +135,29 @@ func (s shelf) get(ctx context.Context, seq uint64) (item, bool, error) {
 		return item{}, false, err
 	}
 	return items[0], true, nil
+}
+
+// has reports whether the item with that sequence is on this shelf. It asks the
+// leader: what a replica that lags says must not decide what is removed.
+func (s shelf) has(ctx context.Context, seq uint64) (bool, error) {
+	if seq == 0 {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var answer struct {
+		Message struct {
+			Subject string `json:"subject"`
+		} `json:"message"`
+	}
+	err := ask(ctx, s.js.Conn(), &nats.Msg{Subject: api + "STREAM.MSG.GET." + s.stream, Data: fmt.Appendf(nil, `{"seq":%d}`, seq)}, &answer)
+	switch {
+	case hasCode(err, codeNoMessage):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading the store: %w", err)
+	}
+	return answer.Message.Subject == s.subject, nil
 }
 
 // end is the sequence after the last of the stream. JetStream can be asked for

@@ -52,6 +52,7 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	q.events, err = q.stream(ctx, jetstream.StreamConfig{
 		Name: streamEvents, Description: "events that were accepted", Subjects: []string{subjectEvents},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: q.opts.MaxBytes,
+		AllowDirect: true, // see shelf
 	})
 	if err != nil {
 		return err
@@ -97,8 +98,8 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
 	cfg.Storage, cfg.Replicas, cfg.Duplicates = jetstream.FileStorage, max(q.opts.Replicas, 1), dedupWindow
 	// Any replica answers a direct read, also one that lags behind: what it has
-	// not seen yet would count as settled.
-	cfg.AllowDirect = cfg.Replicas == 1
+	// not seen yet would count as settled. Who reads a shelf bears that.
+	cfg.AllowDirect = cfg.AllowDirect || cfg.Replicas == 1
 	if !q.remote() { // here nothing is sent again, and at a start the window would be read back
 		cfg.Duplicates = minDedupWindow
 	}

@@ -258,9 +258,4 @@ func (w *world) heal(tb testing.TB) {
 		r.moved++ // a receiver that wanted no more is another one now
 	}
 	w.publish(tb)
-	if w.clock != nil {
-		// The timers of the store do not notice that the time was set: when it was
-		// back and is right again, they may wait for as long as it was off.
-		_ = w.restart(tb)
-	}
 }

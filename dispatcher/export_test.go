@@ -1,0 +1,3 @@
+package dispatcher
+
+var KeepCounting = keepCounting
