@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"dispatcher/sign":      {"dispatcher/route"},
 	"dispatcher/fanout":    {"dispatcher/event", "dispatcher/route", "dispatcher/outcome"},
 	// deliver makes the attempt, so it calls the leaves that an attempt goes through.
-	"dispatcher/deliver":        {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/payload", "dispatcher/authorize", "dispatcher/sign", "dispatcher/egress", "dispatcher/trace"},
+	"dispatcher/deliver":        {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/payload", "dispatcher/authorize", "dispatcher/sign", "dispatcher/egress", "dispatcher/trace", "dispatcher/share"},
 	"dispatcher/queue":          {"dispatcher/event", "dispatcher/route", "dispatcher/deliver", "dispatcher/outcome", "nats"},
 	"dispatcher/queue/embedded": {"nats"},
 	"dispatcher/admin":          {"dispatcher/outcome", "dispatcher/problem"},

@@ -83,7 +83,10 @@ func BenchmarkDeliver(b *testing.B) {
 			running.Go(func() { lanes.Run(ctx) })
 			defer running.Wait()
 			defer cancel()
-			to := route.Matches(router.Entries())
+			var to []route.Match
+			for _, e := range router.Entries() {
+				to = append(to, route.Match{Entry: e})
+			}
 			e := benchEvent(0)
 			var open sync.WaitGroup
 			b.ReportAllocs()

@@ -1,7 +1,6 @@
 package deliver_test
 
 import (
-	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -12,12 +11,6 @@ import (
 	"github.com/postrider/postrider/dispatcher/outcome"
 )
 
-// pass lets time pass in the bubble, until nobody has anything left to do.
-func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // in a bubble nobody waits for it
-	synctest.Wait()
-}
-
 func TestABreakerOpensAndOneProbeClosesIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -27,9 +20,7 @@ func TestABreakerOpensAndOneProbeClosesIt(t *testing.T) {
 		rt.Breaker.Failures, rt.Breaker.OpenFor, rt.Concurrency = 5, time.Minute, 1
 		r := start(t, rc.options, rt)
 		const n = 300
-		for i := range n {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", n)
 		pass(10 * time.Second)
 		if got := rc.count("a"); got != 5 {
 			t.Fatalf("there were %d attempts, want 5", got)
@@ -80,9 +71,7 @@ func TestAHalfOpenBreakerLetsOneThrough(t *testing.T) {
 			t.Fatalf("there were %d attempts, the breaker is %q", got, r.facts().Breaker)
 		}
 		rc.on("a", after(20*time.Second))
-		for i := range 50 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 50)
 		pass(10 * time.Second)
 		if got := rc.count("a"); got != 2 || r.facts().Breaker != outcome.BreakerHalfOpen {
 			t.Errorf("there were %d attempts, want the next arrival as the probe; the breaker is %q", got, r.facts().Breaker)
@@ -113,9 +102,7 @@ func TestABreakerClosesWhenTheWebhookIsMended(t *testing.T) {
 				rt := aRoute("a", "http://a/")
 				rt.Breaker.Failures, rt.Breaker.OpenFor = 1, time.Hour
 				r := start(t, rc.options, rt)
-				for i := range 5 {
-					r.post(fmt.Sprint(i))
-				}
+				r.postAll("", 5)
 				pass(time.Second)
 				rc.on("a", status(http.StatusOK))
 				mend(&rt.Epoch, &rt.URL)
@@ -137,9 +124,7 @@ func TestAReceiverThatIsGoneIsLeftAlone(t *testing.T) {
 		rt := aRoute("a", "http://a/")
 		rt.Concurrency = 1
 		r := start(t, rc.options, rt)
-		for i := range 20 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 20)
 		pass(5 * time.Minute)
 		_, dead := r.backlog.kept()
 		if rc.count("a") != 1 || len(dead) != 1 || dead[0].Why.Reason != outcome.ReceiverGone || r.facts().Gone.IsZero() {
@@ -176,9 +161,7 @@ func TestALaneRestsAsLongAsItsReceiverAsks(t *testing.T) {
 		rt := aRoute("a", "http://a/")
 		rt.Concurrency = 4
 		r := start(t, rc.options, rt)
-		for i := range 100 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 100)
 		pass(29 * time.Second)
 		if got := rc.count("a"); got != 4 {
 			t.Fatalf("there were %d attempts, want the first 4", got)

@@ -12,75 +12,8 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
-	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
 )
-
-// A reader notes which events a receiver gets, in their order.
-type reader struct {
-	mu     sync.Mutex
-	names  map[string]string // of events, by their webhook-id
-	got    []string
-	active map[string]int // by the first word of the name, which is the key
-	most   map[string]int
-}
-
-func newReader() *reader {
-	return &reader{names: map[string]string{}, active: map[string]int{}, most: map[string]int{}}
-}
-
-// expect makes an event known, and returns its name.
-func (rd *reader) expect(name string) string {
-	rd.mu.Lock()
-	defer rd.mu.Unlock()
-	rd.names[anEvent(name).Key().String()] = name
-	return name
-}
-
-// reads has answers noted.
-func (rd *reader) reads(answer func(name string, req *http.Request) egress.Response) func(*http.Request) egress.Response {
-	return func(req *http.Request) egress.Response {
-		rd.mu.Lock()
-		name := rd.names[req.Header.Get("webhook-id")]
-		key, _, _ := strings.Cut(name, " ")
-		rd.got = append(rd.got, name)
-		rd.active[key]++
-		rd.most[key] = max(rd.most[key], rd.active[key])
-		rd.mu.Unlock()
-		defer func() {
-			rd.mu.Lock()
-			defer rd.mu.Unlock()
-			rd.active[key]--
-		}()
-		return answer(name, req)
-	}
-}
-
-// of are the names of a key that were read.
-func (rd *reader) of(key string) (names []string) {
-	rd.mu.Lock()
-	defer rd.mu.Unlock()
-	for _, name := range rd.got {
-		if strings.HasPrefix(name, key+" ") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func names(key string, n int) (all []string) {
-	for i := range n {
-		all = append(all, fmt.Sprint(key, " ", i))
-	}
-	return all
-}
-
-// postAll posts so many events of a key.
-func (rd *reader) postAll(r *rig, key string, k route.Key, n int) {
-	for _, name := range names(key, n) {
-		r.postKey(rd.expect(name), k)
-	}
-}
 
 func ordered() route.Route {
 	rt := aRoute("a", "http://a/")
@@ -92,8 +25,7 @@ func TestDeliveriesOfOneKeyGoOneAfterTheOtherAndThoseOfOthersMeanwhile(t *testin
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc, rd := newReceivers(), newReader()
-		slowly := after(100 * time.Millisecond)
-		rc.on("a", rd.reads(func(_ string, req *http.Request) egress.Response { return slowly(req) }))
+		rc.on("a", rd.slowly(100*time.Millisecond))
 		r := start(t, rc.options, ordered())
 		for i := range 10 {
 			for k := range route.Key(5) {
@@ -171,63 +103,11 @@ func TestAFailingDeliveryBlocksItsKeyOnly(t *testing.T) {
 	}
 }
 
-func TestMoreThanFitsOfAKeyGoesThroughTheStoreInOrder(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc, rd := newReceivers(), newReader()
-		slowly := after(20 * time.Millisecond)
-		rc.on("a", rd.reads(func(_ string, req *http.Request) egress.Response { return slowly(req) }))
-		r := start(t, rc.options, ordered())
-		rd.postAll(r, "k", 1, 400)
-		pass(time.Minute)
-		if got := rd.of("k"); !slices.Equal(got, names("k", 400)) {
-			t.Errorf("the order is %v", got)
-		}
-		if r.backlog.written() < 380 {
-			t.Errorf("only %d went to the store, memory is to hold few of one key", r.backlog.written())
-		}
-		if s := r.facts(); s.Pending != 0 || s.Stored != 0 || r.Chains() != 0 {
-			t.Errorf("the facts are %+v, %d chains are left", s, r.Chains())
-		}
-	})
-}
-
-func TestFollowersDoNotHoldThePacksOfOthersForLong(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc, rd := newReceivers(), newReader()
-		rc.on("a", nil)
-		rt := ordered()
-		rt.Timeout = time.Minute
-		r := start(t, rc.options, rt)
-		rd.postAll(r, "k", 1, 10)
-		pass(4 * time.Second)
-		if got := r.countReleased(); got != 9 {
-			t.Errorf("%d packs are released, want all but that of the one under way", got)
-		}
-		if got := r.backlog.waiting("cms/a", 1); len(got) != 10 || got[0].Event.ID != "k 0" {
-			t.Errorf("in the store wait %d, first %s: want all, so that a crash harms no order", len(got), got[0].Event.ID)
-		}
-		rc.on("a", rd.reads(func(string, *http.Request) egress.Response { return egress.Response{Status: http.StatusOK} }))
-		r.pass(3 * time.Minute)
-		if got := rd.of("k"); !slices.Equal(got, names("k", 10)) {
-			t.Errorf("the order is %v, and what was copied is to go once", got)
-		}
-	})
-}
-
 func TestReceiversOfManyKeysThatHangDoNotHoldUpOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		var routes []route.Route
-		for i := range 100 {
-			hog := aRoute(fmt.Sprintf("hog/dead-%d", i), fmt.Sprintf("http://dead-%d/", i))
-			hog.Concurrency, hog.Timeout = 100, 30*time.Second
-			rc.on(fmt.Sprintf("dead-%d", i), nil)
-			routes = append(routes, hog)
-		}
-		r := start(t, rc.options, append(routes, aRoute("a", "http://healthy/"))...)
+		r := start(t, rc.options, append(rc.hogs(100, 100, 30*time.Second), aRoute("a", "http://healthy/"))...)
 		began := time.Now()
 		const n = 600
 		for i := range n {
@@ -243,78 +123,6 @@ func TestReceiversOfManyKeysThatHangDoNotHoldUpOthers(t *testing.T) {
 		pass(time.Second)
 		if got := rc.count("healthy"); got != n {
 			t.Errorf("the healthy receiver has %d of %d", got, n)
-		}
-	})
-}
-
-func TestTheOrderSurvivesABreakerAndAHold(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc, rd := newReceivers(), newReader()
-		broken := true
-		rc.on("a", rd.reads(func(string, *http.Request) egress.Response {
-			if broken {
-				return egress.Response{Status: http.StatusInternalServerError}
-			}
-			return egress.Response{Status: http.StatusOK}
-		}))
-		rt := ordered()
-		rt.Breaker = route.Breaker{Failures: 2, OpenFor: time.Minute}
-		rt.Retry.Backoff = slices.Repeat([]time.Duration{30 * time.Second}, 40)
-		r := start(t, rc.options, rt)
-		for k := range route.Key(4) {
-			rd.postAll(r, fmt.Sprint("k", k), k+1, 20)
-		}
-		r.pass(5 * time.Minute)
-		if got := r.countReleased(); got != 80 {
-			t.Errorf("%d packs are released", got)
-		}
-		held := rt
-		held.Hold = "Disabled"
-		r.table(t, held)
-		attempts, tried := rc.count("a"), r.backlog.tried()
-		r.pass(10 * time.Minute)
-		if got := r.backlog.tried() - tried; rc.count("a") != attempts || got > 4*10 {
-			t.Errorf("while it was held there were %d attempts, and %d writes", rc.count("a")-attempts, got)
-		}
-		broken = false
-		r.table(t, rt)
-		r.pass(10 * time.Minute)
-		for k := range 4 {
-			key := fmt.Sprint("k", k)
-			if got := slices.Compact(rd.of(key)); !slices.Equal(got, names(key, 20)) {
-				t.Errorf("the order is %v", got)
-			}
-		}
-		if r.Chains() != 0 || len(r.backlog.parked) != 0 {
-			t.Errorf("%d chains are left, %d are put off", r.Chains(), len(r.backlog.parked))
-		}
-	})
-}
-
-func TestAStopKeepsTheOrderAndSendsNothingTwice(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc, rd := newReceivers(), newReader()
-		slowly := after(300 * time.Millisecond)
-		rc.on("a", rd.reads(func(_ string, req *http.Request) egress.Response { return slowly(req) }))
-		r := start(t, rc.options, ordered())
-		var want []string
-		for i := range 6 {
-			rd.postAll(r, fmt.Sprint("life", i), 1, 5)
-			want = append(want, names(fmt.Sprint("life", i), 5)...)
-			r.postKey(rd.expect(fmt.Sprint("other ", i)), 2)
-			r.pass(700 * time.Millisecond)
-			r.stop()
-			r = startOn(t, r.backlog, rc.options, ordered())
-		}
-		r.pass(time.Minute)
-		if got := rd.of("life"); len(got) != 0 {
-			t.Fatal(got)
-		}
-		got := slices.DeleteFunc(slices.Clone(rd.got), func(name string) bool { return strings.HasPrefix(name, "other") })
-		if !slices.Equal(got, want) || !slices.Equal(rd.of("other"), names("other", 6)) {
-			t.Errorf("the order is %v, and %v", got, rd.of("other"))
 		}
 	})
 }
@@ -343,69 +151,11 @@ func TestWhatHasNoKeyWaitsForNoKey(t *testing.T) {
 	})
 }
 
-func TestTheChainsOfARouteThatIsGoneAreGivenUp(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		rc.on("a", nil)
-		r := start(t, rc.options, ordered())
-		const n = 200
-		for i := range n {
-			r.postKey(fmt.Sprint(i), route.Key(1+i%20))
-		}
-		pass(time.Second)
-		r.table(t)
-		r.postKey("late", 1) // for no route any more
-		r.pass(5 * time.Minute)
-		_, dead := r.backlog.kept()
-		if len(dead) != n || r.countReleased() != n+1 {
-			t.Errorf("%d are dead, %d are released", len(dead), r.countReleased())
-		}
-		for _, l := range dead {
-			if l.Why.Reason != outcome.RouteGone {
-				t.Errorf("one died of %s", l.Why.Reason)
-			}
-		}
-		pass(20 * time.Second)
-		if r.Count() != 0 || len(r.backlog.parked) != 0 {
-			t.Errorf("%d lanes are left, and %d that are put off", r.Count(), len(r.backlog.parked))
-		}
-	})
-}
-
-func TestWhatWaitsTooLongBehindKeysDies(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		held := ordered()
-		held.Hold, held.Retry.MaxAge = "Disabled", 2*time.Hour
-		r := start(t, rc.options, held)
-		const n = 500
-		for i := range n {
-			r.postKey(fmt.Sprint(i), route.Key(1+i%100))
-		}
-		r.pass(time.Hour)
-		r.postKey("young", 1)
-		r.pass(time.Hour + 3*time.Minute)
-		_, dead := r.backlog.kept()
-		if len(dead) != n || dead[0].Why.Reason != outcome.Held {
-			t.Fatalf("dead are %d", len(dead))
-		}
-		if ds := r.backlog.waiting("cms/a", 1); len(ds) != 1 || ds[0].Event.ID != "young" || r.Chains() != 1 {
-			t.Errorf("%+v wait, in %d chains", ds, r.Chains())
-		}
-		if s := r.facts(); s.Stored != 1 || s.Pending != 0 || rc.count("a") != 0 {
-			t.Errorf("the facts are %+v", s)
-		}
-	})
-}
-
 func TestAnOrderThatWasTakenAwayIsKeptByWhatWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc, rd := newReceivers(), newReader()
-		slowly := after(50 * time.Millisecond)
-		rc.on("a", rd.reads(func(_ string, req *http.Request) egress.Response { return slowly(req) }))
+		rc.on("a", rd.slowly(50*time.Millisecond))
 		r := start(t, rc.options, ordered())
 		rd.postAll(r, "old", 1, 60)
 		changed := ordered()
@@ -419,29 +169,6 @@ func TestAnOrderThatWasTakenAwayIsKeptByWhatWaits(t *testing.T) {
 		pass(20 * time.Second)
 		if got := rd.of("old"); !slices.Equal(got, names("old", 60)) {
 			t.Errorf("the order is %v", got)
-		}
-	})
-}
-
-func TestKeysBeyondTheBoundShareChains(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		held := ordered()
-		held.Hold = "Disabled"
-		r := start(t, rc.options, held)
-		const n = 20_000
-		for i := range n {
-			r.postKey(fmt.Sprint(i), route.Key(i+1))
-		}
-		pass(time.Minute)
-		if got := r.Chains(); got != 16384+1024 {
-			t.Errorf("there are %d chains", got)
-		}
-		r.table(t, ordered())
-		pass(5 * time.Minute)
-		if rc.count("a") != n || r.Chains() != 0 {
-			t.Errorf("%d of %d are delivered, %d chains are left", rc.count("a"), n, r.Chains())
 		}
 	})
 }
@@ -462,6 +189,9 @@ func TestSharedBacklogsKeepNoOrder(t *testing.T) {
 	})
 }
 
+// A write that was tried again leaves two of what it wrote. The second comes back
+// when its key may have something in a slot by then.
+
 func TestAWriteThatHasToWaitKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -479,9 +209,7 @@ func TestAWriteThatHasToWaitKeepsTheOrder(t *testing.T) {
 		}
 		r.backlog.fail(true)
 		feeding.Go(func() { // more than may wait for the store
-			for i := range 8000 {
-				r.post(fmt.Sprint(i), "cms/other")
-			}
+			r.postAll("", 8000, "cms/other")
 		})
 		pass(5 * time.Second) // the first six are on their way to the store, too
 		feeding.Go(func() {
@@ -490,70 +218,12 @@ func TestAWriteThatHasToWaitKeepsTheOrder(t *testing.T) {
 			}
 		})
 		pass(time.Second)
-		rc.on("a", rd.reads(func(string, *http.Request) egress.Response { return egress.Response{Status: http.StatusOK} }))
+		rc.on("a", rd.slowly(0))
 		r.backlog.fail(false)
 		r.pass(5 * time.Minute)
 		feeding.Wait()
 		if got := rd.of("k"); !slices.Equal(got, all) {
 			t.Errorf("the order is %v", got)
-		}
-	})
-}
-
-func TestWhatTheStoreCountedInVainBlocksAKeyForAMinuteOnly(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		b := &backlog{}
-		if err := b.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Key: 1, Event: anEvent("lost")}); err != nil {
-			t.Fatal(err)
-		}
-		r := startOn(t, b, rc.options, ordered())
-		b.unpark(b.parked[0])
-		r.postKey("behind", 1)
-		pass(30 * time.Second)
-		if rc.count("a") != 0 {
-			t.Error("it was attempted before what is put off, as far as anybody knows")
-		}
-		pass(time.Minute)
-		if rc.count("a") != 1 || r.Chains() != 0 {
-			t.Errorf("there were %d attempts, %d chains are left", rc.count("a"), r.Chains())
-		}
-	})
-}
-
-// A write that was tried again leaves two of what it wrote. The second comes back
-// when its key may have something in a slot by then.
-func TestWhatComesBackTwiceLetsNothingOvertakeWhatSharesASlot(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		var mu sync.Mutex
-		var got []string
-		slowly := after(time.Second)
-		rc.on("a", func(req *http.Request) egress.Response {
-			mu.Lock()
-			got = append(got, req.Header.Get("Webhook-Id"))
-			mu.Unlock()
-			return slowly(req)
-		})
-		r := start(t, rc.options, aRoute("a", "http://a/"))
-		r.BoundChains(2) // one of its own
-		var want []string
-		for i := range 60 {
-			r.postKey(fmt.Sprint("other ", i), 2)
-			id := fmt.Sprint(i)
-			r.postKey(id, 1026)
-			want = append(want, anEvent(id).Key().String())
-		}
-		pass(10 * time.Second)
-		r.Resume(deliver.Deferral{Route: "cms/a", Key: 1026, Attempts: 1, Event: anEvent("again")}, r.claim("again"))
-		r.postKey("last", 1026)
-		want = append(want, anEvent("last").Key().String())
-		pass(5 * time.Minute)
-		got = slices.DeleteFunc(got, func(id string) bool { return !slices.Contains(want, id) })
-		if !slices.Equal(got, want) {
-			t.Errorf("it was sent %d events, want %d: the last was number %d", len(got), len(want), slices.Index(got, want[len(want)-1])+1)
 		}
 	})
 }

@@ -1,12 +1,14 @@
 package deliver
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/share"
 )
 
 const (
@@ -22,71 +24,36 @@ const (
 // Checks evaluate the conditions that were left to the lanes, in the order in
 // which they are asked to: one at a time of each namespace.
 type checks struct {
-	slots chan struct{}
+	turns *share.Pool
 
 	mu     sync.Mutex
-	turns  map[string]*turn // of the namespaces that have any
-	views  []*route.View    // of the newest events, for other lanes have them too
-	viewed int              // bytes that these have
+	users  int           // that evaluate, or wait to
+	views  []*route.View // of the newest events, for other lanes have them too
+	viewed int           // bytes that these have
 }
 
-// A turn is held by whoever evaluates for a namespace.
-type turn struct {
-	held  chan struct{}
-	users int // that hold it or wait for it
-}
+func newChecks() checks { return checks{turns: share.New(maxChecks, 1)} }
 
-func newChecks() checks {
-	return checks{slots: make(chan struct{}, maxChecks), turns: map[string]*turn{}}
-}
-
-// enter waits until a condition of the namespace may be evaluated. It reports
-// false when stop is done before.
-func (c *checks) enter(stop <-chan struct{}, namespace string) bool {
-	c.mu.Lock()
-	t := c.turns[namespace]
-	if t == nil {
-		t = &turn{held: make(chan struct{}, 1)}
-		c.turns[namespace] = t
+// enter waits until a condition of the namespace may be evaluated, by whoever
+// leaves then. It fails when ctx is done before.
+func (c *checks) enter(ctx context.Context, namespace string) (leave func(), err error) {
+	c.use(1)
+	turn, err := c.turns.Wait(ctx, namespace, 1)
+	if err != nil {
+		c.use(-1)
+		return nil, err
 	}
-	t.users++
-	c.mu.Unlock()
-
-	select {
-	case t.held <- struct{}{}:
-	case <-stop:
-		c.quit(namespace)
-		return false
-	}
-	select {
-	case c.slots <- struct{}{}:
-		return true
-	case <-stop:
-		<-t.held
-		c.quit(namespace)
-		return false
-	}
+	return func() {
+		turn.Release()
+		c.use(-1)
+	}, nil
 }
 
-// leave ends what enter began.
-func (c *checks) leave(namespace string) {
-	<-c.slots
-	c.mu.Lock()
-	t := c.turns[namespace]
-	c.mu.Unlock()
-	<-t.held
-	c.quit(namespace)
-}
-
-func (c *checks) quit(namespace string) {
+// use counts n more users, or fewer.
+func (c *checks) use(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.turns[namespace]
-	if t.users--; t.users > 0 {
-		return
-	}
-	delete(c.turns, namespace)
-	if len(c.turns) == 0 {
+	if c.users += n; c.users == 0 {
 		c.views, c.viewed = nil, 0 // an idle dispatcher keeps none
 	}
 }
@@ -129,12 +96,12 @@ func (l *Lanes) qualifies(e *route.Entry, d *delivery) (ok, known bool) {
 	if e.Condition == "" {
 		return true, true // by now
 	}
-	namespace := d.event.Namespace
-	if !l.checks.enter(l.stop.Done(), namespace) {
+	leave, err := l.checks.enter(l.stop, d.event.Namespace)
+	if err != nil {
 		return true, false
 	}
-	defer l.checks.leave(namespace)
-	ok, err := e.Qualifies(l.checks.view(d.event))
+	defer leave()
+	ok, err = e.Qualifies(l.checks.view(d.event))
 	if err != nil {
 		l.opts.Metrics.conditionErrors.Inc()
 		l.opts.Recorder.Fault(e.ID, outcome.ConditionFailed, err, time.Now().UTC())
@@ -156,9 +123,20 @@ func (l *Lanes) isDelivery(ln *lane, d *delivery) (ok, known bool) {
 	return l.qualifies(r.Lookup(ln.id), d)
 }
 
+// confirm sees to the check of d if it is too old for one in its turn, and
+// reports what isDelivery does.
+func (l *Lanes) confirm(ln *lane, d *delivery, maxAge time.Duration) (ok, known bool) {
+	if time.Since(d.event.Accepted) <= maxAge {
+		return true, true
+	}
+	ok, known = l.isDelivery(ln, d)
+	d.unchecked = d.unchecked && !known
+	return ok, known
+}
+
 // expired gives up d, which came out of the store too old. It waits for a check,
-// so it is for whoever holds up its own lane alone. What a stop does not let be
-// checked stays in the store.
+// so it is for a fetch, which holds up its own lane and namespace alone. What a
+// stop does not let be checked stays in the store.
 func (l *Lanes) expired(ln *lane, d delivery, why outcome.Outcome) {
 	switch ok, known := l.isDelivery(ln, &d); {
 	case !known:
@@ -181,7 +159,7 @@ func (l *Lanes) judge(k kept) {
 		case <-l.stop.Done():
 		}
 	default:
-		l.kept(&k) // as if it were on disk
+		l.onDisk(&k) // as if it were on disk
 		l.settle(k.lane, &k.delivery)
 	}
 }

@@ -8,11 +8,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
-	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/route"
 )
+
+// postNumber hands in the i-th event of a key, which says n.
+func (r *rig) postNumber(i, n int, unchecked bool) {
+	st := r.accept(fmt.Sprint(i), fmt.Appendf(nil, `{"n":%d}`, n))
+	st.Seq = uint64(i)
+	r.hand(st, route.Match{Key: 7, Unchecked: unchecked}, "cms/a")
+}
 
 func TestUncheckedDeliveriesOfOneKeyKeepTheirOrder(t *testing.T) {
 	t.Parallel()
@@ -30,14 +35,10 @@ func TestUncheckedDeliveriesOfOneKeyKeepTheirOrder(t *testing.T) {
 		var want []string
 		const n = 100 // more than wait in memory
 		for i := range n {
-			st := event.Stored{Seq: uint64(i), Claim: r.claim(fmt.Sprint(i)), Event: anEvent(fmt.Sprint(i))}
-			st.Event.Data = fmt.Appendf(nil, `{"n":%d}`, i%3)
 			if i%3 == 1 {
-				want = append(want, st.Event.Key().String())
+				want = append(want, anEvent(fmt.Sprint(i)).Key().String())
 			}
-			st.Claim.Add(1)
-			r.Deliver(st, []route.Match{{Entry: r.router.Load().Lookup("cms/a"), Key: 7, Unchecked: i%2 == 0 || i%3 != 1}})
-			st.Claim.Done()
+			r.postNumber(i, i%3, i%2 == 0 || i%3 != 1)
 		}
 		pass(2 * time.Minute)
 		if !slices.Equal(got, want) {
@@ -53,15 +54,9 @@ func TestWhatIsTooOldInTheQueueOfAKeyBecomesADeadLetterOnlyIfItIsForTheRoute(t *
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		held := aPicky("a", "http://a/", wantsOne)
-		held.Hold = "RefNotFound"
-		r := start(t, rc.options, held)
+		r := start(t, rc.options, aHeldPicky())
 		for i := range 10 {
-			st := event.Stored{Seq: uint64(i), Claim: r.claim(fmt.Sprint(i)), Event: anEvent(fmt.Sprint(i))}
-			st.Event.Data = fmt.Appendf(nil, `{"n":%d}`, i%2)
-			st.Claim.Add(1)
-			r.Deliver(st, []route.Match{{Entry: r.router.Load().Lookup("cms/a"), Key: 7, Unchecked: true}})
-			st.Claim.Done()
+			r.postNumber(i, i%2, true)
 		}
 		pass(3 * time.Hour)
 		if _, dead := r.backlog.kept(); len(dead) != 5 || rc.count("a") != 0 {
@@ -77,25 +72,16 @@ func TestWhatIsTooOldWaitsForItsCheckWithoutHoldingUpOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		held := aPicky("a", "http://a/", wantsOne)
-		held.Hold = "RefNotFound"
-		r := start(t, rc.options, held, aRoute("other/b", "http://b/"))
-		post := func(i int) {
-			st := event.Stored{Seq: uint64(i), Claim: r.claim(fmt.Sprint(i)), Event: anEvent(fmt.Sprint(i))}
-			st.Event.Data = fmt.Appendf(nil, `{"n":%d}`, i%2)
-			st.Claim.Add(1)
-			r.Deliver(st, []route.Match{{Entry: r.router.Load().Lookup("cms/a"), Key: 7, Unchecked: true}})
-			st.Claim.Done()
-		}
+		r := start(t, rc.options, aHeldPicky(), aRoute("other/b", "http://b/"))
 		for i := range 10 {
-			post(i)
+			r.postNumber(i, i%2, true)
 		}
 		pass(time.Second)
-		leave := r.EnterCheck("cms") // a dear one, of another of its lanes
+		leave := r.occupyChecks(t, "cms") // a dear one, of another of its lanes
 		pass(3 * time.Hour)
 		delivered := false
 		go func() {
-			post(10)
+			r.postNumber(10, 0, true)
 			r.post("11", "other/b")
 			delivered = true
 		}()
@@ -119,20 +105,17 @@ func TestWhatComesBackTooOldWaitsForItsCheckWithoutHoldingUpOthers(t *testing.T)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		held := aPicky("a", "http://a/", wantsOne)
-		held.Hold = "RefNotFound"
 		b := &backlog{}
-		const n = 10
-		for i := range n {
-			d := deliver.Deferral{Route: "cms/a", Key: route.Key(i + 1), Unchecked: true, Due: time.Now(), Event: anEvent(fmt.Sprint(i))}
-			d.Event.Data, d.Event.Accepted = fmt.Appendf(nil, `{"n":%d}`, i%2), time.Now().Add(-2*time.Hour)
+		old := unchecked("cms/a", 0, 2*time.Hour)
+		for i, d := range old {
+			d.Key = route.Key(i + 1)
 			if err := b.Defer(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
 		}
-		r := startOn(t, b, rc.options, held)
-		r.recorder.Stored("cms/a", n)
-		leave := r.EnterCheck("cms")
+		r := startOn(t, b, rc.options, aHeldPicky())
+		r.recorder.Stored("cms/a", len(old))
+		leave := r.occupyChecks(t, "cms")
 		back := false
 		go func() {
 			r.pass(time.Second)
@@ -144,8 +127,8 @@ func TestWhatComesBackTooOldWaitsForItsCheckWithoutHoldingUpOthers(t *testing.T)
 		}
 		leave()
 		r.pass(5 * time.Minute)
-		if _, dead := r.backlog.kept(); len(dead) != n/2 || rc.count("a") != 0 {
-			t.Errorf("%d are dead, want %d", len(dead), n/2)
+		if _, dead := r.backlog.kept(); len(dead) != 5 || rc.count("a") != 0 {
+			t.Errorf("%d are dead, want 5", len(dead))
 		}
 		if s := r.facts(); s.Pending != 0 || s.Stored != 0 {
 			t.Errorf("the facts are %+v", s)
@@ -161,18 +144,14 @@ func TestAStopBuriesNothingThatIsNotChecked(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				rc := newReceivers()
-				held := aPicky("a", "http://a/", wantsOne)
-				held.Hold = "RefNotFound"
 				b := &backlog{}
-				for i := range 10 {
-					d := deliver.Deferral{Route: "cms/a", Key: key, Unchecked: true, Event: anEvent(fmt.Sprint(i))}
-					d.Event.Data, d.Event.Accepted = fmt.Appendf(nil, `{"n":%d}`, i%2), time.Now().Add(-2*time.Hour)
+				for _, d := range unchecked("cms/a", key, 2*time.Hour) {
 					if err := b.Enqueue(t.Context(), d); err != nil {
 						t.Fatal(err)
 					}
 				}
-				r := startOn(t, b, rc.options, held)
-				r.EnterCheck("cms")
+				r := startOn(t, b, rc.options, aHeldPicky())
+				r.occupyChecks(t, "cms")
 				pass(2 * time.Hour)
 				r.stop()
 				if _, dead := b.kept(); len(dead) != 0 || len(b.waiting("cms/a", key)) != 10 {

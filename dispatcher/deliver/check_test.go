@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
-	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/fanout"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
@@ -24,17 +24,37 @@ func aPicky(name, url, condition string) route.Route {
 	return rt
 }
 
+// aHeldPicky route is held, and its deliveries wait unchecked.
+func aHeldPicky() route.Route {
+	rt := aPicky("a", "http://a/", wantsOne)
+	rt.Hold = "RefNotFound"
+	return rt
+}
+
 // leave hands in an event whose conditions nobody has evaluated.
 func (r *rig) leave(id, data string, routes ...string) {
-	st := event.Stored{Seq: 7, Claim: r.claim(id), Event: anEvent(id)}
-	st.Event.Data = []byte(data)
-	var to []route.Match
-	for _, id := range routes {
-		to = append(to, route.Match{Entry: r.router.Load().Lookup(id), Unchecked: true})
+	r.hand(r.accept(id, []byte(data)), route.Match{Unchecked: true}, routes...)
+}
+
+// unchecked are ten deliveries that nobody has checked, of that age, and of which
+// wantsOne wants half.
+func unchecked(id string, key route.Key, age time.Duration) []deliver.Deferral {
+	ds := make([]deliver.Deferral, 10)
+	for i := range ds {
+		ds[i] = deliver.Deferral{Route: id, Key: key, Unchecked: true, Due: time.Now(), Event: anEvent(fmt.Sprint(i))}
+		ds[i].Event.Data, ds[i].Event.Accepted = fmt.Appendf(nil, `{"n":%d}`, i%2), time.Now().Add(-age)
 	}
-	st.Claim.Add(len(to))
-	r.Deliver(st, to)
-	st.Claim.Done()
+	return ds
+}
+
+// occupyChecks has a dear condition of the namespace evaluated, until leave is called.
+func (r *rig) occupyChecks(t *testing.T, namespace string) (leave func()) {
+	t.Helper()
+	leave, err := r.EnterCheck(t.Context(), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leave
 }
 
 const wantsOne = `event.data.n == 1`
@@ -79,9 +99,7 @@ func TestWhatWasNotCheckedStaysSoInTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		held := aPicky("a", "http://a/", wantsOne)
-		held.Hold = "RefNotFound"
-		r := start(t, rc.options, held)
+		r := start(t, rc.options, aHeldPicky())
 		for i := range 10 {
 			r.leave(fmt.Sprint(i), fmt.Sprintf(`{"n":%d}`, i%2), "cms/a")
 		}
@@ -177,13 +195,7 @@ func TestWhatIsTooOldBecomesADeadLetterOnlyIfItIsForTheRoute(t *testing.T) {
 		rc := newReceivers()
 		r := start(t, rc.options, aPicky("a", "http://a/", wantsOne))
 		pass(time.Second)
-		var ds []deliver.Deferral
-		for i := range 10 {
-			d := deliver.Deferral{Route: "cms/a", Unchecked: true, Event: anEvent(fmt.Sprint(i))}
-			d.Event.Data, d.Event.Accepted = fmt.Appendf(nil, `{"n":%d}`, i%2), time.Now().Add(-2*time.Hour)
-			ds = append(ds, d)
-		}
-		if err := r.backlog.Enqueue(t.Context(), ds...); err != nil {
+		if err := r.backlog.Enqueue(t.Context(), unchecked("cms/a", 0, 2*time.Hour)...); err != nil {
 			t.Fatal(err)
 		}
 		pass(30 * time.Second)
@@ -238,8 +250,8 @@ func TestDearConditionsOfOneNamespaceLoseNothingAndDoNotHoldUpAnother(t *testing
 	r := start(t, rc.options, routes...)
 	f := fanout.New(r.router, r.Lanes, r.recorder, r.registry, slog.New(slog.DiscardHandler))
 	post := func(namespace, id, data string) {
-		st := event.Stored{Seq: 7, Claim: r.claim(id), Event: anEvent(id)}
-		st.Event.Namespace, st.Event.Data, st.Event.ContentType = namespace, []byte(data), "application/json"
+		st := r.accept(id, []byte(data))
+		st.Event.Namespace, st.Event.ContentType = namespace, "application/json"
 		f.Event(st)
 	}
 	for i := range events {
@@ -277,10 +289,12 @@ func TestConditionsAreEvaluatedOneAtATimeOfEachNamespaceAndTwoInAll(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		c := deliver.NewChecks()
 		entered := make(chan string, 10)
+		leaves := map[string]func(){}
 		enter := func(namespaces ...string) {
 			for _, ns := range namespaces {
 				go func() {
-					if c.Enter(t.Context().Done(), ns) {
+					if leave, err := c.Enter(t.Context(), ns); err == nil {
+						leaves[ns] = leave
 						entered <- ns
 					}
 				}()
@@ -300,49 +314,56 @@ func TestConditionsAreEvaluatedOneAtATimeOfEachNamespaceAndTwoInAll(t *testing.T
 		}
 		enter("a", "a", "a", "b", "c")
 		next("ab")
-		c.Leave("b")
+		leaves["b"]()
 		next("c")
-		c.Leave("a") // the second of its namespace
+		leaves["a"]() // the second of its namespace
 		next("a")
-		c.Leave("c")
+		leaves["c"]()
 		next("")
 		enter("d")
 		next("d")
-		c.Leave("a")
+		leaves["a"]()
 		next("a")
-		c.Leave("a")
-		c.Leave("d")
+		leaves["a"]()
+		leaves["d"]()
 	})
 }
 
 func TestWhoWaitsForACheckGivesUpAtAStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, stop := deliver.NewChecks(), make(chan struct{})
-		if !c.Enter(stop, "a") || !c.Enter(stop, "b") {
-			t.Fatal("there is no place for two")
+		c := deliver.NewChecks()
+		ctx, stop := context.WithCancel(t.Context())
+		for _, ns := range []string{"a", "b"} {
+			leave, err := c.Enter(ctx, ns)
+			if err != nil {
+				t.Fatal("there is no place for two")
+			}
+			defer leave()
 		}
-		refused := make(chan bool, 2)
+		refused := make(chan error, 2)
 		for _, ns := range []string{"a", "c"} { // for its turn, and for a place
-			go func() { refused <- !c.Enter(stop, ns) }()
+			go func() {
+				_, err := c.Enter(ctx, ns)
+				refused <- err
+			}()
 		}
 		synctest.Wait()
-		close(stop)
+		stop()
 		for range 2 {
-			if !<-refused {
+			if <-refused == nil {
 				t.Error("one entered although there was no place")
 			}
 		}
-		c.Leave("a")
-		c.Leave("b")
 	})
 }
 
 func TestLanesShareAnEventAsConditionsSeeIt(t *testing.T) {
 	t.Parallel()
 	c := deliver.NewChecks()
-	if !c.Enter(t.Context().Done(), "cms") {
-		t.Fatal("nobody else is there")
+	leave, err := c.Enter(t.Context(), "cms")
+	if err != nil {
+		t.Fatal(err)
 	}
 	first := anEvent("first")
 	seen := c.View(first)
@@ -360,7 +381,7 @@ func TestLanesShareAnEventAsConditionsSeeIt(t *testing.T) {
 	if c.View(first) == seen {
 		t.Error("200 events later it is still kept")
 	}
-	c.Leave("cms")
+	leave()
 	if views, bytes := c.Kept(); views != 0 || bytes != 0 {
 		t.Errorf("with nothing to check %d events with %d bytes are kept", views, bytes)
 	}

@@ -187,13 +187,13 @@ func TestThrottle(t *testing.T) {
 
 func TestNamespacesShareAPool(t *testing.T) {
 	t.Parallel()
-	fill := func(s *deliver.Share) int {
+	fill := func(s *deliver.Portion) int {
 		for s.Take(1) {
 		}
 		return s.Held()
 	}
 	t.Run("one that takes all it can get has half", func(t *testing.T) {
-		s := deliver.NewShares(100, 2)
+		s := deliver.NewPortions(100, 2)
 		if got := fill(s[0]); got != 50 {
 			t.Errorf("it has %d of 100", got)
 		}
@@ -202,7 +202,7 @@ func TestNamespacesShareAPool(t *testing.T) {
 		}
 	})
 	t.Run("several that take in turns share evenly", func(t *testing.T) {
-		s := deliver.NewShares(100, 4)
+		s := deliver.NewPortions(100, 4)
 		for range 100 {
 			for _, one := range s {
 				one.Take(1)
@@ -215,7 +215,7 @@ func TestNamespacesShareAPool(t *testing.T) {
 		}
 	})
 	t.Run("who holds more than its share is over, and gives back until it is not", func(t *testing.T) {
-		s := deliver.NewShares(100, 2)
+		s := deliver.NewPortions(100, 2)
 		fill(s[0])
 		fill(s[1])
 		if !s[0].Over() {

@@ -76,23 +76,23 @@ func (t *Throttle) End(nth uint64, o outcome.Outcome, allowed int, now time.Time
 	t.t.end(o, nth, t.begun, allowed, now, 0.2, 0)
 }
 
-// Share is exported for its test.
-type Share = share
+// Portion is exported for its test.
+type Portion = portion
 
-// NewShares makes a pool of the size, shared by n namespaces.
-func NewShares(size int64, n int) []*Share {
+// NewPortions makes a pool of the size, shared by n namespaces.
+func NewPortions(size int64, n int) []*Portion {
 	p := &pool{size: size}
-	all := make([]*Share, n)
+	all := make([]*Portion, n)
 	for i := range all {
-		all[i] = &share{pool: p}
+		all[i] = &portion{pool: p}
 	}
 	return all
 }
 
-func (s *share) Take(n int) bool { return s.take(n) }
-func (s *share) Force(n int)     { s.force(n) }
-func (s *share) Over() bool      { return s.over() }
-func (s *share) Held() int       { return int(s.held.Load()) }
+func (p *portion) Take(n int) bool { return p.take(n) }
+func (p *portion) Force(n int)     { p.force(n) }
+func (p *portion) Over() bool      { return p.over() }
+func (p *portion) Held() int       { return int(p.held.Load()) }
 
 // Pressure is exported for its test.
 func Pressure(open, left int64, between time.Duration, busy int) (fair int, stuck, slow time.Duration) {
@@ -128,6 +128,7 @@ func (l *Lanes) Held() map[string]int64 {
 		"window": l.window.open.Load(), "attempts": l.pools.attempts.used.Load(), "slow": l.pools.slow.used.Load(),
 		"first": l.pools.first.used.Load(), "aside": l.pools.aside.used.Load(),
 		"under way": l.pools.underWay.used.Load(), "lone": l.pools.lone.used.Load(),
+		"fetches": l.pools.fetches.used.Load(),
 	}
 }
 

@@ -15,15 +15,7 @@ func TestReceiversThatNeverAnswerDoNotDelayAnotherNamespace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		var routes []route.Route
-		for i := range 164 {
-			hog := aRoute(fmt.Sprintf("hog/dead-%d", i), fmt.Sprintf("http://dead-%d/", i))
-			hog.Concurrency, hog.Timeout = 100, 30*time.Second
-			rc.on(fmt.Sprintf("dead-%d", i), nil)
-			routes = append(routes, hog)
-		}
-		routes = append(routes, aRoute("cms/a", "http://healthy/"))
-		r := start(t, rc.options, routes...)
+		r := start(t, rc.options, append(rc.hogs(164, 100, 30*time.Second), aRoute("cms/a", "http://healthy/"))...)
 
 		const n = 300 // of each: more than any lane holds
 		began := time.Now()
@@ -58,16 +50,9 @@ func TestLargeEventsForReceiversThatHangTakeNoMoreThanTheirShareOfTheMemory(t *t
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
-		var routes []route.Route
 		const hogs = 300
-		for i := range hogs {
-			hog := aRoute(fmt.Sprintf("hog/dead-%d", i), fmt.Sprintf("http://dead-%d/", i))
-			hog.Concurrency, hog.Timeout = 10, 50*time.Second
-			rc.on(fmt.Sprintf("dead-%d", i), nil)
-			routes = append(routes, hog)
-		}
-		large := aRoute("large/a", "http://large/")
-		r := start(t, rc.options, append(routes, aRoute("cms/a", "http://healthy/"), large)...)
+		r := start(t, rc.options, append(rc.hogs(hogs, 10, 50*time.Second),
+			aRoute("cms/a", "http://healthy/"), aRoute("large/a", "http://large/"))...)
 
 		began := time.Now()
 		for i := range 600 {
@@ -206,9 +191,7 @@ func TestALaneThatIsBusierThanTheOthersGoesToTheStoreAndLosesNothing(t *testing.
 		rc.on("hot", after(50*time.Millisecond))
 		r := start(t, rc.options, aRoute("hot", "http://hot/"))
 		const n = 2000
-		for i := range n {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", n)
 		pass(2 * time.Minute)
 		if got := rc.count("hot"); got != n {
 			t.Errorf("%d of %d were attempted", got, n)
@@ -231,9 +214,7 @@ func TestASlowLaneKeepsWorkingAtThePaceOfItsReceiver(t *testing.T) {
 		rt.Concurrency = 5
 		r := start(t, rc.options, rt)
 		const n = 500
-		for i := range n {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", n)
 		// 500 at 5 per 2 s are 200 s.
 		pass(230 * time.Second)
 		if got := r.countReleased(); got != n || rc.count("slow") != n {

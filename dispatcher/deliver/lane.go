@@ -12,22 +12,9 @@ import (
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
-const (
-	// lowWater is how few deliveries wait in a lane when it takes the next
-	// ones out of its queue in the store.
-	lowWater = 16
-	// checkEvery is how often the queue of a closed lane is looked at for what
-	// has become too old.
-	checkEvery = time.Minute
-	// checkPause lies between two looks while something is too old: by then
-	// what was found before is out of the queue.
-	checkPause = time.Second
-	// checkChainPause is likewise, where each look finds what one key has.
-	checkChainPause = 50 * time.Millisecond
-	// maxWait is how long a delivery waits in a slow lane before it goes to the
-	// store, so that the pack that it came in does not stay open for it.
-	maxWait = 2 * time.Second
-)
+// maxWait is how long a delivery waits in a slow lane before it goes to the
+// store, so that the pack that it came in does not stay open for it.
+const maxWait = 2 * time.Second
 
 // A delivery is one event owed to one route, in memory.
 type delivery struct {
@@ -91,7 +78,7 @@ type lane struct {
 	fetching   bool   // somebody is at that queue
 	reserved   bool   // room in tenant.aside for what comes from there
 	fetchAfter time.Time
-	checkAt    time.Time // see checkEvery
+	inspectAt  time.Time // see inspectEvery
 
 	alarm   *time.Timer
 	alarmAt time.Time // zero = not set
@@ -175,7 +162,7 @@ func (ln *lane) follow(now time.Time, fx *effects, hiring bool) {
 		if ln.breaker.shut(now) {
 			ln.ring(ln.breaker.until, now)
 		}
-		ln.check(now, fx)
+		ln.inspect(now, fx)
 		ln.watch(now)
 	default:
 		ln.carryOn(now, fx, hiring)

@@ -7,9 +7,23 @@ import (
 	"github.com/postrider/postrider/dispatcher/outcome"
 )
 
-// check sees to the store's queue of a closed lane: at once when the route is
+const (
+	// lowWater is how few deliveries wait in a lane when it takes the next
+	// ones out of its queue in the store.
+	lowWater = 16
+	// inspectEvery is how often the queue of a closed lane is looked at for what
+	// has become too old.
+	inspectEvery = time.Minute
+	// inspectPause lies between two looks while something is too old: by then
+	// what was found before is out of the queue.
+	inspectPause = time.Second
+	// inspectChainPause is likewise, where each look finds what one key has.
+	inspectChainPause = 50 * time.Millisecond
+)
+
+// inspect sees to the store's queue of a closed lane: at once when the route is
 // gone, else from time to time, for some of it may have become too old.
-func (ln *lane) check(now time.Time, fx *effects) {
+func (ln *lane) inspect(now time.Time, fx *effects) {
 	if ln.waiting == 0 && !ln.order.waits() || ln.fetching || ln.router == nil || ln.in.halted.Load() {
 		return
 	}
@@ -18,13 +32,13 @@ func (ln *lane) check(now time.Time, fx *effects) {
 		ln.ring(ln.fetchAfter, now)
 	case ln.lost():
 		ln.fetching, fx.fetch = true, true
-	case ln.checkAt.IsZero():
-		ln.checkAt = now.Add(rand.N(checkEvery)) //nolint:gosec // so that not all are looked at together
-		ln.ring(ln.checkAt, now)
-	case now.Before(ln.checkAt):
-		ln.ring(ln.checkAt, now)
+	case ln.inspectAt.IsZero():
+		ln.inspectAt = now.Add(rand.N(inspectEvery)) //nolint:gosec // so that not all are looked at together
+		ln.ring(ln.inspectAt, now)
+	case now.Before(ln.inspectAt):
+		ln.ring(ln.inspectAt, now)
 	default:
-		ln.checkAt = now.Add(checkEvery)
+		ln.inspectAt = now.Add(inspectEvery)
 		ln.fetching, fx.fetch = true, true
 	}
 }
@@ -130,9 +144,9 @@ func (ln *lane) fetched(now time.Time, h haul) (fx effects) {
 	case h.exhausted && ln.landings == ln.seen:
 		ln.waiting = 0
 	case h.overdue && len(h.chains) > 0:
-		ln.checkAt = now.Add(checkChainPause)
+		ln.inspectAt = now.Add(inspectChainPause)
 	case h.overdue:
-		ln.checkAt = now.Add(checkPause)
+		ln.inspectAt = now.Add(inspectPause)
 	}
 	ln.follow(now, &fx, true)
 	return fx
@@ -166,7 +180,7 @@ func (ln *lane) stored(n int, now time.Time) (fx effects) {
 	ln.waiting += n
 	ln.landings++
 	if ln.closed(now) {
-		ln.check(now, &fx) // who closed it empties it: this may be who writes what is taken out
+		ln.inspect(now, &fx) // who closed it empties it: this may be who writes what is taken out
 	} else {
 		ln.carryOn(now, &fx, true) // although a stop may just have closed it, for the same reason
 	}

@@ -68,12 +68,12 @@ type Lanes struct {
 	watchedMu sync.Mutex
 	watched   []*lane // those that the sweep looks at
 
-	crew    crew
-	workers sync.WaitGroup // that work for a lane
-	asides  sync.WaitGroup // what nobody is to wait for: see kept and judge
-	halted  atomic.Bool
-	stop    context.Context    // done when no attempt may begin any more
-	halt    context.CancelFunc // ends stop
+	crew     crew
+	workers  sync.WaitGroup // that work for a lane
+	detached sync.WaitGroup // what nobody is to wait for: see onDisk and judge
+	halted   atomic.Bool
+	stop     context.Context    // done when no attempt may begin any more
+	halt     context.CancelFunc // ends stop
 	// undisturbed is for attempts: a stop must not abort a request that the
 	// receiver may already be acting on.
 	undisturbed context.Context
@@ -86,7 +86,7 @@ func NewLanes(opts Options) *Lanes {
 	l.hosts = hosts{concurrency: opts.HostConcurrency, rate: opts.HostRate, granted: l.granted, by: map[string]*host{}}
 	l.prompt = newKeeper(opts.Backlog, opts.Logger, 0, l.settleKept)
 	l.bulk = newKeeper(opts.Backlog, opts.Logger, gather, l.settleKept)
-	l.fetches.fetch = l.fetch
+	l.fetches.fetch, l.fetches.pool = l.fetch, &l.pools.fetches
 	l.stop, l.halt = context.WithCancel(context.Background())
 	l.undisturbed = context.WithoutCancel(l.stop)
 	opts.Metrics.watch(l)
@@ -114,7 +114,7 @@ func (l *Lanes) Run(ctx context.Context) {
 	l.crew.disband()
 	close(l.prompt.end)
 	prompt.Wait()
-	l.asides.Wait() // what waited for what is on disk now
+	l.detached.Wait() // what waited for what is on disk now
 	close(l.bulk.end)
 	bulk.Wait()
 }
@@ -274,7 +274,7 @@ func (l *Lanes) settleKept(ks []kept) {
 			}
 		}
 		if k.key != 0 {
-			l.kept(&k) // first, for it may have to be copied until then
+			l.onDisk(&k) // first, for it may have to be copied until then
 		}
 		l.settle(k.lane, &k.delivery)
 	}

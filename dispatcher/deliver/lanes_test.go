@@ -107,9 +107,7 @@ func TestAStopWaitsOnceForABacklogThatDoesNotAnswer(t *testing.T) {
 		fed := make(chan struct{})
 		go func() {
 			defer close(fed)
-			for i := range 1000 {
-				r.post(fmt.Sprint(i))
-			}
+			r.postAll("", 1000)
 		}()
 		pass(time.Minute)
 		begun := time.Now()
@@ -132,9 +130,7 @@ func TestAStopIsNotHeldUpByABacklogThatCannotBeWritten(t *testing.T) {
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
-		for i := range 6000 { // more than may wait to be written
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 6000) // more than may wait to be written
 	}()
 	eventually.True(t, "the first write to fail", func() bool { return r.backlog.tried() > 0 })
 	r.Halt()

@@ -21,9 +21,7 @@ func TestARouteKeepsToItsRate(t *testing.T) {
 		rt.RateLimit = route.Rate{Requests: 10, Per: time.Second}
 		r := start(t, rc.options, rt, aRoute("b", "http://b/"))
 		const n = 200
-		for i := range n {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", n)
 		synctest.Wait()
 		if a, b := rc.count("a"), rc.count("b"); a != 10 || b != n {
 			t.Fatalf("at once there were %d and %d attempts, want 10 and all %d", a, b, n)
@@ -49,9 +47,7 @@ func TestANewRateIsInForceAtOnce(t *testing.T) {
 		rt := aRoute("a", "http://a/")
 		rt.RateLimit = route.Rate{Requests: 1, Per: time.Hour}
 		r := start(t, rc.options, rt)
-		for i := range 50 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 50)
 		pass(time.Minute)
 		if got := rc.count("a"); got != 1 {
 			t.Fatalf("there were %d attempts", got)
@@ -82,12 +78,8 @@ func TestRoutesToOneHostShareItsBounds(t *testing.T) {
 			o.HostConcurrency = 3
 		}, append(routes, aRoute("other", "http://other/"))...)
 		const n = 12
-		for i := range n { // the first route has all of its own in before the second has one
-			r.post(fmt.Sprint(i), "cms/r0")
-		}
-		for i := range n {
-			r.post(fmt.Sprint("more-", i), "cms/r1", "cms/r2", "cms/r3", "cms/other")
-		}
+		r.postAll("", n, "cms/r0") // the first route has all of its own in before the second has one
+		r.postAll("more-", n, "cms/r1", "cms/r2", "cms/r3", "cms/other")
 		pass(time.Minute)
 		if got := rc.atOnce("shared"); got != 3 {
 			t.Errorf("%d attempts to the host were under way at once, the bound is 3", got)
@@ -114,9 +106,7 @@ func TestAHostKeepsToItsRate(t *testing.T) {
 			o.HostRate = route.Rate{Requests: 5, Per: time.Second}
 		}, aRoute("a", "http://shared/a"), aRoute("b", "http://shared/b"))
 		const n = 30
-		for i := range n {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", n)
 		pass(4 * time.Second)
 		if got := rc.count("shared"); got < 23 || got > 26 {
 			t.Errorf("after 4 s there were %d attempts, want 25", got)
@@ -127,9 +117,7 @@ func TestAHostKeepsToItsRate(t *testing.T) {
 		}
 		// A route that moves to another host leaves the bounds of the first.
 		r.table(t, aRoute("a", "http://elsewhere/a"), aRoute("b", "http://shared/b"))
-		for i := range n {
-			r.post(fmt.Sprint("more-", i), "cms/a")
-		}
+		r.postAll("more-", n, "cms/a")
 		pass(20 * time.Second)
 		if got := rc.count("elsewhere"); got != n {
 			t.Errorf("at the other host there were %d of %d attempts", got, n)

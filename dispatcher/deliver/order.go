@@ -78,7 +78,7 @@ func (l *Lanes) flush(ln *lane) {
 			l.bulk.in <- k
 		case buried:
 			if k.unchecked { // others wait for who carries this out
-				l.asides.Go(func() { l.judge(k) })
+				l.detached.Go(func() { l.judge(k) })
 			} else {
 				l.prompt.in <- k
 			}
@@ -88,13 +88,13 @@ func (l *Lanes) flush(ln *lane) {
 	}
 }
 
-// kept tells the lane of k that it is on disk. What follows from that may have
+// onDisk tells the lane of k that it is there. What follows from that may have
 // to wait for a keeper, so no keeper waits for it.
-func (l *Lanes) kept(k *kept) {
+func (l *Lanes) onDisk(k *kept) {
 	ln := k.lane
 	fx := ln.onDisk(time.Now(), k)
 	if fx.outbox || len(fx.evicted) > 0 {
-		l.asides.Go(func() { l.carryOut(ln, fx) })
+		l.detached.Go(func() { l.carryOut(ln, fx) })
 		return
 	}
 	l.carryOut(ln, fx)
@@ -117,17 +117,12 @@ func (l *Lanes) visit(ln *lane, chains []errandTo) haul {
 		}
 		for _, d := range ds {
 			size += d.weight()
-			ok := true
-			if d.unchecked && time.Since(d.event.Accepted) > maxAge {
-				var known bool
-				if ok, known = l.isDelivery(ln, &d); !known {
-					return h // a stop: it stays in the store
-				}
-				d.unchecked = false
-			}
-			if ok {
+			switch ok, known := l.confirm(ln, &d, maxAge); {
+			case !known:
+				return h // a stop: it stays in the store
+			case ok:
 				c.ds = append(c.ds, d)
-			} else {
+			default:
 				c.none = append(c.none, d)
 			}
 		}

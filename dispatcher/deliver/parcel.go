@@ -20,7 +20,7 @@ type parcel struct {
 
 	flight   sync.Mutex // a lane may wait for it, and not for mu: bodies are rendered under that
 	underWay int        // attempts
-	charged  *share     // what the room for them was taken from, nil while there are none
+	charged  *portion   // what the room for them was taken from, nil while there are none
 }
 
 // A body is an event in one format.

@@ -20,34 +20,34 @@ type pool struct {
 // takes reports whether there are n places, and so many more than its size.
 func (p *pool) takes(n, more int) bool { return p.used.Load()+int64(n) <= p.size+int64(more) }
 
-// A share is what one namespace holds of a pool.
-type share struct {
+// A portion is what one namespace holds of a pool.
+type portion struct {
 	pool *pool
 	held atomic.Int64
 }
 
 // take takes n places if the namespace may have them.
-func (s *share) take(n int) bool {
-	if !s.mayTake(n) {
+func (p *portion) take(n int) bool {
+	if !p.mayTake(n) {
 		return false
 	}
-	s.force(n)
+	p.force(n)
 	return true
 }
 
 // mayTake reports whether the namespace may have n more places.
-func (s *share) mayTake(n int) bool {
-	return s.held.Load()+int64(n) <= s.pool.size-s.pool.used.Load()
+func (p *portion) mayTake(n int) bool {
+	return p.held.Load()+int64(n) <= p.pool.size-p.pool.used.Load()
 }
 
 // force takes n places, come what may; a negative n gives them back.
-func (s *share) force(n int) {
-	s.held.Add(int64(n))
-	s.pool.used.Add(int64(n))
+func (p *portion) force(n int) {
+	p.held.Add(int64(n))
+	p.pool.used.Add(int64(n))
 }
 
 // over reports whether the namespace holds more than it may have now.
-func (s *share) over() bool { return s.held.Load() > s.pool.size-s.pool.used.Load() }
+func (p *portion) over() bool { return p.held.Load() > p.pool.size-p.pool.used.Load() }
 
 // The sizes of the pools. An attempt under way that hangs costs 30 to 50 KB.
 const (
@@ -91,7 +91,7 @@ const MinRoom = 1.0 / 8
 type pools struct {
 	attempts, slow, first pool // of attempts
 	underWay, lone, aside pool // of bytes
-	chains                pool
+	chains, fetches       pool
 	spare                 int // bytes beyond the size of aside
 }
 
@@ -106,30 +106,32 @@ func newPools(room float64) *pools {
 	p.underWay.size, p.aside.size = of(maxUnderWay), of(maxAside)
 	p.lone.size = max(of(maxLone), minLone)
 	p.chains.size = of(maxChains)
+	p.fetches.size = maxFetches
 	p.spare = int(of(maxSpare))
 	return p
 }
 
-// A tenant is a namespace and its shares.
+// A tenant is a namespace and its portions.
 type tenant struct {
-	attempts, slow, first share
-	underWay, lone, aside share
-	chains                share
-	spareBytes            int // see pools
-	lanes                 int // of this namespace; guarded by Lanes.mu
+	attempts, slow, first portion
+	underWay, lone, aside portion
+	chains, fetches       portion
+	spareBytes            int     // see pools
+	lanes                 int     // of this namespace; guarded by Lanes.mu
+	asking                []*lane // for a fetch; guarded by fetches.mu
 }
 
 func newTenant(p *pools) *tenant {
 	t := &tenant{spareBytes: p.spare}
 	t.attempts.pool, t.slow.pool, t.first.pool = &p.attempts, &p.slow, &p.first
 	t.underWay.pool, t.lone.pool, t.aside.pool = &p.underWay, &p.lone, &p.aside
-	t.chains.pool = &p.chains
+	t.chains.pool, t.fetches.pool = &p.chains, &p.fetches
 	return t
 }
 
 // room takes n bytes for an event that attempts are made of, and tells from
 // what, nil when the namespace has to wait for them.
-func (t *tenant) room(n int) *share {
+func (t *tenant) room(n int) *portion {
 	switch {
 	case t.underWay.take(n):
 		return &t.underWay

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// maxFetches bounds how many queues of the store are read at once.
-	maxFetches = 64
 	// fetchPause is how long a lane leaves its queue alone after an error.
 	fetchPause = time.Second
 	// countEvery is how often the lanes ask the store how much waits there:
@@ -23,59 +21,6 @@ const (
 	// no maximum age of its own.
 	closedMaxAge = 72 * time.Hour
 )
-
-// fetches takes deliveries out of the queues in the store, for as many lanes at
-// once as it may, in the order in which they asked.
-type fetches struct {
-	fetch func(*lane)
-
-	mu      sync.Mutex
-	running int
-	waiting []*lane
-	ended   bool
-	wg      sync.WaitGroup
-}
-
-// ask has fetch called for ln.
-func (f *fetches) ask(ln *lane) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case f.ended:
-	case f.running == maxFetches:
-		f.waiting = append(f.waiting, ln)
-	default:
-		f.running++
-		f.wg.Go(func() { f.run(ln) })
-	}
-}
-
-func (f *fetches) run(ln *lane) {
-	for ; ln != nil; ln = f.next() {
-		f.fetch(ln)
-	}
-}
-
-func (f *fetches) next() *lane {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.waiting) == 0 || f.ended {
-		f.running--
-		return nil
-	}
-	ln := f.waiting[0]
-	f.waiting[0] = nil
-	f.waiting = f.waiting[1:]
-	return ln
-}
-
-// end begins no more fetches, and returns when those that run have ended.
-func (f *fetches) end() {
-	f.mu.Lock()
-	f.ended = true
-	f.mu.Unlock()
-	f.wg.Wait()
-}
 
 // A spell of errors is logged once, when it begins, and once when it ends.
 type spell struct {

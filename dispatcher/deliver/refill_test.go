@@ -147,12 +147,7 @@ func TestALargeEventForManyRoutesIsWrittenAFewAtATime(t *testing.T) {
 			routes[i].Hold = "Disabled"
 		}
 		r := start(t, newReceivers().options, routes...)
-		e := anEvent("large")
-		e.Data = make([]byte, size)
-		claim := r.claim("large")
-		claim.Add(n)
-		claim.Done()
-		r.Deliver(event.Stored{Event: e, Seq: 7, Claim: claim}, route.Matches(r.router.Load().Entries()))
+		r.postData("large", make([]byte, size))
 		pass(10 * time.Second)
 		if r.countReleased() != 1 {
 			t.Error("the event is not settled")
@@ -203,9 +198,7 @@ func TestAHeldRouteIsNotAttemptedUntilItIsReleased(t *testing.T) {
 		rc := newReceivers()
 		held := route.Route{ID: "cms/a", Hold: "RefNotFound", Events: []string{"*"}}
 		r := start(t, rc.options, held)
-		for i := range 40 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 40)
 		pass(time.Second)
 		if got := len(r.backlog.waiting("cms/a")); got != 40 || r.countReleased() != 40 {
 			t.Fatalf("%d wait, %d packs are released", got, r.countReleased())
@@ -238,9 +231,7 @@ func TestWhatWaitsForTooLongBehindAClosedLaneDies(t *testing.T) {
 		held := aRoute("a", "http://a/")
 		held.Hold, held.Retry.MaxAge = "Disabled", 2*time.Hour
 		r := start(t, rc.options, held, route.Route{ID: "cms/incomplete", Hold: "RefNotFound", Events: []string{"*"}})
-		for i := range 10 {
-			r.post(fmt.Sprint("old-", i), "cms/a")
-		}
+		r.postAll("old-", 10, "cms/a")
 		pass(time.Hour)
 		r.post("young", "cms/a")
 		pass(time.Hour + 3*time.Minute)
@@ -277,9 +268,7 @@ func TestTheQueueOfARouteThatIsGoneIsGivenUp(t *testing.T) {
 		rt := aRoute("a", "http://a/")
 		rt.Timeout = time.Minute
 		r := start(t, rc.options, rt)
-		for i := range 700 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 700)
 		pass(5 * time.Second)
 		r.table(t)
 		pass(2 * time.Minute)
@@ -302,35 +291,6 @@ func TestTheQueueOfARouteThatIsGoneIsGivenUp(t *testing.T) {
 		}
 		if s := r.facts(); s.Pending != 0 {
 			t.Errorf("the facts are %+v", s)
-		}
-	})
-}
-
-func TestFewQueuesAreReadAtOnceAndEachGetsItsTurn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		rc := newReceivers()
-		var routes []route.Route
-		for i := range 200 {
-			routes = append(routes, aRoute(fmt.Sprintf("r%d", i), fmt.Sprintf("http://r%d/", i)))
-		}
-		r := start(t, rc.options, routes...)
-		pass(time.Second)
-		slow := make(chan struct{})
-		r.backlog.slowDown(slow)
-		for _, rt := range routes {
-			fill(t, r, rt.ID, 3, 0)
-		}
-		pass(11 * time.Second)
-		if got := r.backlog.readAtOnce(); got < 2 || got > 64 {
-			t.Errorf("%d are read at once", got)
-		}
-		close(slow)
-		pass(30 * time.Second)
-		for _, rt := range routes {
-			if got := len(r.backlog.waiting(rt.ID)); got != 0 {
-				t.Fatalf("%d wait for %s", got, rt.ID)
-			}
 		}
 	})
 }
@@ -417,9 +377,7 @@ func TestAStopFinishesAttemptsAndKeepsWhatWaits(t *testing.T) {
 		rc := newReceivers()
 		rc.on("a", after(4*time.Second))
 		r := start(t, rc.options, aRoute("a", "http://a/"))
-		for i := range 10 {
-			r.post(fmt.Sprint(i))
-		}
+		r.postAll("", 10)
 		fill(t, r, "cms/a", 5, 0)
 		synctest.Wait() // 2 are under way
 		stopped := make(chan struct{})

@@ -4,9 +4,7 @@
 package egress
 
 import (
-	"context"
 	"crypto/x509"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -86,45 +84,8 @@ type Response struct {
 	Reused    bool   // the connection had been used before
 }
 
-// Send sends req and reads the response, all of it before the deadline that the
-// context of req must have. Within it, resolving and connecting take at most
-// ConnectTimeout and the handshake TLSTimeout (see [Options]); the first byte and
-// the rest of the response have no timeouts of their own, only what is left of
-// the attempt's. Redirects are responses like others. When the body
-// broke off or took too long, the response comes with the error. [Classify]
-// tells what an error means.
-//
-// Send takes req over. It may send it twice, when a pooled connection turns out
-// to be closed: deliveries carry an id by which receivers drop a repetition.
-func (c *Client) Send(req *http.Request) (Response, error) {
-	ctx := req.Context()
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return Response{}, &failure{sending, errors.New("the context of the request has no deadline")}
-	}
-	to, ok := c.short(req)
-	if !ok {
-		return c.sendLong(req)
-	}
-	return c.wired(ctx, deadline, to, int(req.ContentLength), func(b []byte) ([]byte, error) { return appendRequest(b, req) })
-}
-
 // CloseIdle closes the pooled connections that carry no request.
 func (c *Client) CloseIdle() {
 	c.idle.closeAll()
 	c.long.CloseIdleConnections()
-}
-
-// wired sends, over the short road, the request that write appends, with so many
-// bytes of body.
-func (c *Client) wired(ctx context.Context, deadline time.Time, to origin, body int, write func([]byte) ([]byte, error)) (Response, error) {
-	buffer := takeBuffer(body)
-	defer buffer.release()
-	var err error
-	if buffer.b, err = write(buffer.b[:0]); err != nil {
-		return Response{}, &failure{sending, err}
-	}
-	clock := watch(ctx)
-	defer clock.stop()
-	return c.sendShort(&attempt{ctx: ctx, deadline: deadline, to: to, wire: buffer.b, clock: clock})
 }

@@ -34,8 +34,8 @@ func (c *Client) HasShortRoad(raw string) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := c.shortTo(originOf(u))
-	return ok
+	to, usual := originOf(u)
+	return usual && c.hasShort(to)
 }
 
 // Idle is the number of pooled connections of the short road.

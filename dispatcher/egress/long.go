@@ -112,8 +112,8 @@ func failed(req *http.Request, err error) error {
 	return &failure{waiting, err}
 }
 
-// sendable reports whether the transport can have begun with req. It is asked
-// only after a failure: the transport checks the same and gives no typed error.
+// sendable reports whether the transport can begin with req. It checks the same,
+// and gives no typed error.
 func sendable(req *http.Request) bool {
 	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" {
 		return false

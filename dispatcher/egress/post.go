@@ -64,18 +64,39 @@ type Post struct {
 	Deadline time.Time // when the attempt ends, whatever it is about
 }
 
-// Post sends p and reads the response, as [Client.Send] does and for less. The
-// attempt ends at the deadline of p or with ctx. Its memory is not kept.
+// Post sends p and reads the response, all of it before the deadline of p and the
+// end of ctx. Within it, resolving and connecting take at most ConnectTimeout and
+// the handshake TLSTimeout (see [Options]); the first byte and the rest of the
+// response have no timeouts of their own, only what is left of the attempt's.
+// Redirects are responses like others. When the body broke off or took too long,
+// the response comes with the error. [Classify] tells what an error means.
+//
+// Post may send p twice, when a pooled connection turns out to be closed:
+// deliveries carry an id by which receivers drop a repetition. It does not keep
+// the memory of p.
 func (c *Client) Post(ctx context.Context, p *Post) (Response, error) {
 	if p.Deadline.IsZero() {
 		return Response{}, &failure{sending, errors.New("the attempt has no deadline")}
 	}
-	if to, ok := c.shortTo(p.Target.to, p.Target.usual); ok && len(p.Body) <= maxShort {
-		return c.wired(ctx, p.Deadline, to, len(p.Body), p.append)
+	if p.Target.usual && len(p.Body) <= maxShort && c.hasShort(p.Target.to) {
+		return c.postShort(ctx, p)
 	}
 	ctx, cancel := context.WithDeadline(ctx, p.Deadline)
 	defer cancel()
 	return c.sendLong(p.Request(ctx))
+}
+
+// postShort sends p over the short road.
+func (c *Client) postShort(ctx context.Context, p *Post) (Response, error) {
+	buffer := takeBuffer(len(p.Body))
+	defer buffer.release()
+	var err error
+	if buffer.b, err = p.append(buffer.b[:0]); err != nil {
+		return Response{}, &failure{sending, err}
+	}
+	clock := watch(ctx)
+	defer clock.stop()
+	return c.sendShort(&attempt{ctx: ctx, deadline: p.Deadline, to: p.Target.to, wire: buffer.b, clock: clock})
 }
 
 // append appends p, all of it.

@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"context"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -21,14 +20,9 @@ import (
 type road struct {
 	name       string
 	tls, http2 bool
-	post       bool // by Post and not by Send
 }
 
-var roads = []road{
-	{name: "http"}, {name: "http by Post", post: true},
-	{name: "https", tls: true}, {name: "https by Post", tls: true, post: true},
-	{name: "HTTP/2", tls: true, http2: true}, {name: "HTTP/2 by Post", tls: true, http2: true, post: true},
-}
+var roads = []road{{name: "http"}, {name: "https", tls: true}, {name: "HTTP/2", tls: true, http2: true}}
 
 // open starts a receiver at the end of the road and a client that takes it.
 func (w road) open(tb testing.TB) (*receiver.Receiver, *egress.Client) {
@@ -48,32 +42,13 @@ func (w road) open(tb testing.TB) (*receiver.Receiver, *egress.Client) {
 	return r, c
 }
 
-// send posts a body, with a header, within the timeout.
+// send posts a body, with headers, within the timeout.
 func (w road) send(ctx context.Context, tb testing.TB, c *egress.Client, address string, timeout time.Duration) (egress.Response, error) {
 	tb.Helper()
-	const body = `{"type":"item:added"}`
-	if w.post {
-		u, err := url.Parse(address)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		target, err := egress.NewTarget(u, http.Header{"X-Team": {"cms"}})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return c.Post(ctx, &egress.Post{
-			Target: target, Fields: []egress.Field{{Name: "Webhook-Id", Value: "msg_1"}}, Body: []byte(body), Deadline: time.Now().Add(timeout),
-		})
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	req.Header.Set("X-Team", "cms")
-	req.Header.Set("Webhook-Id", "msg_1")
-	return c.Send(req)
+	return c.Post(ctx, &egress.Post{
+		Target: target(tb, address, http.Header{"X-Team": {"cms"}}), Fields: []egress.Field{{Name: "Webhook-Id", Value: "msg_1"}},
+		Body: []byte(`{"type":"item:added"}`), Deadline: time.Now().Add(timeout),
+	})
 }
 
 func (w road) mustSend(tb testing.TB, c *egress.Client, address string) egress.Response {
@@ -338,17 +313,10 @@ func TestALargeBodyArrivesWhole(t *testing.T) {
 	for _, w := range roads {
 		t.Run(w.name, func(t *testing.T) {
 			r, c := w.open(t)
-			u, err := url.Parse(r.URL("/"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			target, err := egress.NewTarget(u, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			to := target(t, r.URL("/"), nil)
 			for i, n := range []int{0, 1, 64 << 10, 64<<10 + 1, 1 << 20} {
 				body := bytes.Repeat([]byte{'a'}, n)
-				if _, err := c.Post(t.Context(), &egress.Post{Target: target, Body: body, Deadline: time.Now().Add(long)}); err != nil {
+				if _, err := c.Post(t.Context(), &egress.Post{Target: to, Body: body, Deadline: time.Now().Add(long)}); err != nil {
 					t.Fatal(err)
 				}
 				if got := r.Wait(t, i+1)[i].Body; !bytes.Equal(got, body) {

@@ -7,6 +7,14 @@ import (
 	"time"
 )
 
+// maxShort bounds what takes the short road, in bytes of the body. A receiver
+// may answer before it has read a larger one, and then no longer read: that
+// needs somebody who reads while another writes, as net/http does.
+const maxShort = 64 << 10
+
+// hasShort reports whether there is a short road to an origin.
+func (c *Client) hasShort(to origin) bool { return !to.secure || c.http1.has(to.address) }
+
 // An attempt is one request on the short road.
 type attempt struct {
 	ctx      context.Context //nolint:containedctx // it lives as long as the call that it was given to

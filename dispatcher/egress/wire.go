@@ -3,77 +3,12 @@ package egress
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
 )
-
-// maxShort bounds what takes the short road, in bytes of the body. A receiver
-// may answer before it has read a larger one, and then no longer read: that
-// needs somebody who reads while another writes, as net/http does.
-const maxShort = 64 << 10
-
-// short returns the origin of req if it is for the short road: a POST with a
-// body of known length and nothing unusual.
-func (c *Client) short(req *http.Request) (origin, bool) {
-	if req.Method != http.MethodPost || req.Close || req.Trailer != nil || req.TransferEncoding != nil ||
-		!known(req) || req.ContentLength > maxShort || !usualHost(hostOf(req)) {
-		return origin{}, false
-	}
-	return c.shortTo(originOf(req.URL))
-}
-
-// shortTo passes on an origin to which there is a short road.
-func (c *Client) shortTo(to origin, ok bool) (origin, bool) {
-	return to, ok && (!to.secure || c.http1.has(to.address))
-}
-
-// known reports whether the length of the body is known.
-func known(req *http.Request) bool {
-	return req.ContentLength > 0 || req.Body == nil || req.Body == http.NoBody
-}
-
-func hostOf(req *http.Request) string {
-	if req.Host != "" {
-		return req.Host
-	}
-	return req.URL.Host
-}
-
-// appendRequest appends req, all of it, and closes its body.
-func appendRequest(b []byte, req *http.Request) ([]byte, error) {
-	if req.Body != nil {
-		defer req.Body.Close()
-	}
-	b, err := appendLine(b, req.URL.RequestURI(), hostOf(req))
-	if err != nil {
-		return nil, err
-	}
-	if b, err = appendHeader(b, req.Header); err != nil {
-		return nil, err
-	}
-	length := 0
-	if req.Body != nil && req.Body != http.NoBody {
-		length = int(req.ContentLength)
-	}
-	b = appendLength(b, length)
-	if length == 0 {
-		return b, nil
-	}
-	head := len(b)
-	b = append(b, make([]byte, length)...)
-	if _, err := io.ReadFull(req.Body, b[head:]); err != nil {
-		return nil, fmt.Errorf("reading the body of %d bytes: %w", length, err)
-	}
-	var more [1]byte
-	if n, _ := req.Body.Read(more[:]); n > 0 {
-		return nil, fmt.Errorf("the body has more than the %d bytes that it should have", length)
-	}
-	return b, nil
-}
 
 // appendLine appends how the head of a POST begins (RFC 9112, 3).
 func appendLine(b []byte, target, host string) ([]byte, error) {

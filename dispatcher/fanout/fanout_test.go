@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/fanout"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/eventually"
 )
 
 // lanes keep what they are given, or settle it at once.
@@ -269,7 +270,7 @@ func TestDearEventsOfOneNamespaceInARowAreLeftToTheLanesUntilItHasItsShareAgain(
 		if left, checked := h.lanes.unchecked("cms"); left+checked != 0 {
 			t.Error("the other namespace pays for it")
 		}
-		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble nobody waits for it
+		eventually.After(time.Minute)
 		h.fan(aDearEvent("later"))
 		if last := h.lanes.matches[len(h.lanes.matches)-1]; last.Unchecked {
 			t.Error("it has not got its share again")

@@ -149,14 +149,7 @@ func TestRecordsExpire(t *testing.T) {
 func TestTheAttemptLogIsBoundedAndNotSynced(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), func(o *queue.Options) { o.MaxBytes = 1 << 30 })
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), "POSTRIDER_ATTEMPTS")
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := s.stream(t, "POSTRIDER_ATTEMPTS")
 	type bounds struct {
 		Mode     jetstream.PersistModeType
 		Bytes    int64

@@ -40,19 +40,19 @@ func benchStore(b *testing.B, change ...func(*queue.Options)) *queue.Queue {
 
 func openBench(b *testing.B, server *embedded.Server, change ...func(*queue.Options)) *queue.Queue {
 	b.Helper()
-	nc, err := server.Connect()
-	if err != nil {
-		b.Fatal(err)
-	}
-	opts := queue.Options{MaxBytes: 8 << 30, Exclusive: true, Alive: server.Healthy, Log: slog.New(slog.DiscardHandler)}
-	for _, c := range change {
-		c(&opts)
-	}
-	q, err := queue.Open(b.Context(), nc, opts)
-	if err != nil {
-		b.Fatal(err)
-	}
+	q, _ := openOn(b, server, queue.Options{MaxBytes: 8 << 30, Exclusive: true}, change...)
 	return q
+}
+
+// openDir opens the store in a folder, until shut is called.
+func openDir(b *testing.B, dir string) (q *queue.Queue, shut func()) {
+	b.Helper()
+	server, err := embedded.Start(dir, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	q = openBench(b, server)
+	return q, func() { q.Close(); server.Close() }
 }
 
 // fill appends n events of 1 KiB, one per call, by so many callers at once.
@@ -115,7 +115,7 @@ func BenchmarkDequeue(b *testing.B) {
 	const routes, each = 200, 64
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) {
-			q := benchStore(b, func(o *queue.Options) { o.Exclusive = way.exclusive })
+			q := benchStore(b, way.options)
 			packs := b.N/(routes*each) + 1
 			for p := range packs {
 				for r := range routes {
@@ -183,21 +183,13 @@ func deferApart(b *testing.B, q *queue.Queue, n int) {
 func BenchmarkRestart(b *testing.B) {
 	const deferrals = 100_000
 	dir := b.TempDir()
-	open := func() (*queue.Queue, func()) {
-		server, err := embedded.Start(dir, true, slog.New(slog.DiscardHandler))
-		if err != nil {
-			b.Fatal(err)
-		}
-		q := openBench(b, server)
-		return q, func() { q.Close(); server.Close() }
-	}
-	q, shut := open()
+	q, shut := openDir(b, dir)
 	deferApart(b, q, deferrals)
 	shut()
 	var opened, counted, used time.Duration
 	for b.Loop() {
 		start, before := time.Now(), cpu(b)
-		q, shut := open()
+		q, shut := openDir(b, dir)
 		opened += time.Since(start)
 		stored, _, err := q.Counts(b.Context())
 		if err != nil || len(stored) != 1000 || stored["cms/r7"] != deferrals/1000 {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
 	"github.com/postrider/postrider/dispatcher/event"
@@ -43,6 +44,28 @@ func aServer(t *testing.T, change func(*server.Options)) *server.Server {
 		t.Fatal("the server does not start")
 	}
 	return s
+}
+
+// connect makes a connection to a server without a login.
+func connect(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := queue.Connect(queue.Servers{URLs: []string{url}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// openAt opens a queue on servers elsewhere.
+func openAt(t *testing.T, nc *nats.Conn, maxBytes int64) *queue.Queue {
+	t.Helper()
+	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: maxBytes, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	return q
 }
 
 func file(t *testing.T, name, text string) string {
@@ -287,18 +310,13 @@ func TestADispatcherLogsInWithCredentials(t *testing.T) {
 	ns := aServer(t, func(so *server.Options) {
 		so.TrustedOperators, so.SystemAccount, so.AccountResolver = []*jwt.OperatorClaims{o.claims}, o.claims.SystemAccount, o.resolver
 	})
-	log := slog.New(slog.DiscardHandler)
-	s := queue.Servers{URLs: []string{ns.ClientURL()}, Log: log}
+	s := queue.Servers{URLs: []string{ns.ClientURL()}, Log: slog.New(slog.DiscardHandler)}
 	s.Credentials = credentials(t, o.account, "postrider.>", "$JS.API.>", "$JS.ACK.>") // what the documentation asks for
 	nc, err := queue.Connect(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	q := openAt(t, nc, 64<<20)
 	if err := q.Append(t.Context(), []event.Event{anEvent("1")}); err != nil {
 		t.Error(err)
 	}
@@ -315,13 +333,8 @@ func TestADispatcherLogsInWithCredentials(t *testing.T) {
 func TestAServerWhoseMessagesAreTooSmallIsRefused(t *testing.T) {
 	t.Parallel()
 	ns := aServer(t, func(o *server.Options) { o.MaxPayload = 1 << 20 })
-	log := slog.New(slog.DiscardHandler)
-	nc, err := queue.Connect(queue.Servers{URLs: []string{ns.ClientURL()}, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if _, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log}); err == nil || !strings.Contains(err.Error(), "max_payload") {
+	o := queue.Options{MaxBytes: 64 << 20, Log: slog.New(slog.DiscardHandler)}
+	if _, err := queue.Open(t.Context(), connect(t, ns.ClientURL()), o); err == nil || !strings.Contains(err.Error(), "max_payload") {
 		t.Errorf("it says %v, want what to set", err)
 	}
 }
@@ -329,16 +342,7 @@ func TestAServerWhoseMessagesAreTooSmallIsRefused(t *testing.T) {
 func TestEventsGoTogetherOnlyAsFarAsTheServersTakeThem(t *testing.T) {
 	t.Parallel()
 	ns := aServer(t, func(o *server.Options) { o.MaxPayload = 1_900_000 })
-	log := slog.New(slog.DiscardHandler)
-	nc, err := queue.Connect(queue.Servers{URLs: []string{ns.ClientURL()}, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 256 << 20, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	q := openAt(t, connect(t, ns.ClientURL()), 256<<20)
 	var callers sync.WaitGroup
 	for i := range 32 {
 		callers.Go(func() {
@@ -354,35 +358,15 @@ func TestEventsGoTogetherOnlyAsFarAsTheServersTakeThem(t *testing.T) {
 
 func TestADispatcherWithoutItsServersIsAliveAndNotReady(t *testing.T) {
 	t.Parallel()
-	dir, port := t.TempDir(), -1
-	start := func() *server.Server {
-		ns := aServer(t, func(o *server.Options) { o.StoreDir, o.Port = dir, port })
-		addr, ok := ns.Addr().(*net.TCPAddr)
-		if !ok {
-			t.Fatal("no TCP")
-		}
-		port = addr.Port
-		return ns
-	}
-	ns := start()
-	log := slog.New(slog.DiscardHandler)
-	nc, err := queue.Connect(queue.Servers{URLs: []string{fmt.Sprint("nats://127.0.0.1:", port)}, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	ns := newOutside(t)
+	q := ns.open(t)
 	state := func() [2]bool { return [2]bool{q.Healthy() == nil, q.Ready() == nil} }
 	if got := state(); got != [2]bool{true, true} {
 		t.Errorf("healthy and ready: %v", got)
 	}
-	ns.Shutdown()
-	ns.WaitForShutdown()
+	ns.stop()
 	eventually.True(t, "the loss to be noticed", func() bool { return state() == [2]bool{true, false} })
-	start()
+	ns.start(t)
 	eventually.True(t, "the connection to be made again", func() bool {
 		return q.Append(t.Context(), []event.Event{anEvent("1")}) == nil && state() == [2]bool{true, true}
 	})

@@ -3,7 +3,6 @@ package queue_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +64,17 @@ func TestADeferralComesBackWhenDueAlsoAfterARestart(t *testing.T) {
 	})
 }
 
+// parkOnly leaves d as a crash does that comes before it has a schedule.
+func (s *store) parkOnly(t *testing.T, d deliver.Deferral) {
+	t.Helper()
+	msg := nats.NewMsg("postrider.parked")
+	msg.Header.Set(queue.HeaderOwed, queue.FormatTallies(d.Queue(), 1, 99))
+	msg.Data = queue.AppendDeferral(nil, d)
+	if _, err := s.js(t).PublishMsg(t.Context(), msg); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAParkedPackWithoutAScheduleIsSweptAfterARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -73,17 +83,8 @@ func TestAParkedPackWithoutAScheduleIsSweptAfterARestart(t *testing.T) {
 	if err := s.Defer(t.Context(), deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}); err != nil {
 		t.Fatal(err)
 	}
-	left := nats.NewMsg("postrider.parked")
-	left.Header.Set(queue.HeaderOwed, queue.FormatTallies(deliver.QueueID{Route: "cms/left"}, 1, 99))
-	left.Data = queue.AppendDeferral(nil, deliver.Deferral{Route: "cms/left", Event: &e})
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 3 {
-		if _, err := js.PublishMsg(t.Context(), left); err != nil {
-			t.Fatal(err)
-		}
+		s.parkOnly(t, deliver.Deferral{Route: "cms/left", Event: &e})
 	}
 	s.close()
 
@@ -153,19 +154,10 @@ func TestAPackWithoutAScheduleIsFoundAmongOthers(t *testing.T) {
 	s := open(t, dir)
 	e := anEvent("1")
 	deferral := deliver.Deferral{Route: "cms/a", Due: time.Now().Add(time.Hour), Event: &e}
-	left := nats.NewMsg("postrider.parked")
-	left.Header.Set(queue.HeaderOwed, queue.FormatTallies(deliver.QueueID{Route: "cms/left"}, 1, 99))
-	left.Data = queue.AppendDeferral(nil, deferral)
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := s.Defer(t.Context(), deferral); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.PublishMsg(t.Context(), left); err != nil {
-		t.Fatal(err)
-	}
+	s.parkOnly(t, deliver.Deferral{Route: "cms/left", Event: &e})
 	if err := s.Defer(t.Context(), deferral); err != nil {
 		t.Fatal(err)
 	}
@@ -197,16 +189,8 @@ func TestWhatMayHaveBeenSweptBeforeItHadAScheduleIsNotBelieved(t *testing.T) {
 func TestAPackThatTheServersHaveNotComeToYetIsNotTakenForSettled(t *testing.T) {
 	t.Parallel()
 	ns := aServer(t, func(*server.Options) {})
-	log := slog.New(slog.DiscardHandler)
-	nc, err := queue.Connect(queue.Servers{URLs: []string{ns.ClientURL()}, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := queue.Open(t.Context(), nc, queue.Options{MaxBytes: 64 << 20, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	nc := connect(t, ns.ClientURL())
+	q := openAt(t, nc, 64<<20)
 	if err := nc.Publish("postrider.deferred.due.1", nil); err != nil { // of the first pack that will ever be parked
 		t.Fatal(err)
 	}
@@ -237,16 +221,12 @@ func TestManyPacksAreParkedAndScheduledTogether(t *testing.T) {
 	if err := s.Defer(t.Context(), ds...); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	came, claims := s.due(t, len(ds))
+	settle(claims)
 	got := map[string]uint64{}
-	s.Due(ctx, noGate, func(d deliver.Deferral, c *event.Claim) {
+	for _, d := range came {
 		got[d.Event.ID] = d.Seq
-		c.Done()
-		if len(got) == len(ds) {
-			cancel()
-		}
-	})
+	}
 	if len(got) != len(ds) {
 		t.Fatalf("%d of %d came", len(got), len(ds))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/event"
+	"github.com/postrider/postrider/dispatcher/fanout"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/queue"
 	"github.com/postrider/postrider/dispatcher/route"
@@ -73,12 +74,7 @@ func TestReceiversThatHangDoNotCloseTheGateOfTheStore(t *testing.T) {
 	var feeding, running sync.WaitGroup
 	running.Go(func() { lanes.Run(ctx) })
 	feeding.Go(func() {
-		s.Events(ctx, lanes.Wait, func(st event.Stored) {
-			defer st.Claim.Done()
-			entries := built.Match(nil, st.Event.Namespace, st.Event.Type)
-			st.Claim.Add(len(entries))
-			lanes.Deliver(st, route.Matches(entries))
-		})
+		s.Events(ctx, lanes.Wait, fanout.New(router, lanes, outcome.NewRecorder(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)).Event)
 	})
 	defer running.Wait()
 	defer close(network.hang)

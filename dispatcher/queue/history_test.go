@@ -92,14 +92,7 @@ func TestHistoryOfManyEventsComesInOrderAndStopsWhenTold(t *testing.T) {
 		s.append(t, e)
 		want = append(want, fmt.Sprintf("e%d@%d", i, i+1))
 	}
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), "POSTRIDER_EVENTS")
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := s.stream(t, "POSTRIDER_EVENTS")
 	consumers := stream.CachedInfo().State.Consumers
 	if diff := cmp.Diff(want, s.history(t, now.Add(-time.Hour), now.Add(time.Hour), 0)); diff != "" {
 		t.Error("(-want +got)\n" + diff)
@@ -145,11 +138,7 @@ func TestHistoryLeavesOutWhatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	s.append(t, anEvent("1"))
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.Publish(t.Context(), "postrider.events", []byte("from a later version")); err != nil {
+	if _, err := s.js(t).Publish(t.Context(), "postrider.events", []byte("from a later version")); err != nil {
 		t.Fatal(err)
 	}
 	s.append(t, anEvent("2"))
@@ -183,14 +172,7 @@ func TestAnEventIsFoundByItsPlaceAndKey(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNotFound", tt.name, err)
 		}
 	}
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), "POSTRIDER_EVENTS")
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := s.stream(t, "POSTRIDER_EVENTS")
 	if err := stream.Purge(t.Context(), jetstream.WithPurgeSequence(2)); err != nil {
 		t.Fatal(err)
 	}

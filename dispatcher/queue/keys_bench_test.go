@@ -2,7 +2,6 @@ package queue_test
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
-	"github.com/postrider/postrider/dispatcher/queue"
-	"github.com/postrider/postrider/dispatcher/queue/embedded"
 	"github.com/postrider/postrider/dispatcher/route"
 )
 
@@ -39,19 +36,11 @@ func BenchmarkKeys(b *testing.B) {
 	const keys, taken = 100_000, 10_000
 	for range b.N {
 		dir := b.TempDir()
-		open := func() (*queue.Queue, func()) {
-			server, err := embedded.Start(dir, true, slog.New(slog.DiscardHandler))
-			if err != nil {
-				b.Fatal(err)
-			}
-			q := openBench(b, server)
-			return q, func() { q.Close(); server.Close() }
-		}
 		report := func(what string, start time.Time) {
 			b.ReportMetric(float64(time.Since(start).Milliseconds()), what+"-ms")
 		}
 		start := time.Now()
-		q, shut := open()
+		q, shut := openDir(b, dir)
 		for done := 0; done < keys; done += 1000 {
 			ds := make([]deliver.Deferral, 1000)
 			for i := range ds {
@@ -67,7 +56,7 @@ func BenchmarkKeys(b *testing.B) {
 		shut()
 		b.ReportMetric(resident(b), "rss-before-MB")
 		start = time.Now()
-		q, shut = open()
+		q, shut = openDir(b, dir)
 		report("open", start)
 		b.ReportMetric(resident(b), "rss-open-MB")
 		for _, again := range []string{"count", "count-again"} {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -21,63 +20,19 @@ import (
 	"github.com/postrider/postrider/internal/eventually"
 )
 
-// keyed are deliveries under a key.
-func keyed(id string, key route.Key, ids ...int) []deliver.Deferral {
-	ds := owed(id, ids...)
-	for i := range ds {
-		ds[i].Key, ds[i].Unchecked = key, i%2 == 1
-	}
-	return ds
-}
-
-// stream looks at a stream behind the back of the queue.
-func (s *store) stream(t *testing.T, name string) jetstream.Stream {
-	t.Helper()
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := js.Stream(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return stream
-}
-
-// dequeueOne takes the next delivery of a queue, which must be there.
-func dequeueOne(t *testing.T, q *queue.Queue, from deliver.QueueID) (deliver.Deferral, *event.Claim) {
-	t.Helper()
-	ds, claims, err := q.Dequeue(t.Context(), from)
-	if err != nil || len(ds) != 1 || len(claims) != 1 {
-		t.Fatalf("%d deliveries of %v came, error %v; want one", len(ds), from, err)
-	}
-	return ds[0], claims[0]
-}
-
-func emptyQueue(t *testing.T, q *queue.Queue, from deliver.QueueID) {
-	t.Helper()
-	if ds, _, err := q.Dequeue(t.Context(), from); err != nil || len(ds) != 0 {
-		t.Errorf("%d deliveries of %v came, error %v; want none", len(ds), from, err)
-	}
-}
-
 func TestAQueueOfAKeyGivesOneDeliveryAtATimeInOrder(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = way.exclusive })
+			s := open(t, t.TempDir(), way.options)
 			const key = 0x0000000000000005
 			ordered := keyed("cms/a", key, 0, 1, 2, 3)
 			unordered := owed("cms/a", 10, 11, 12)
 			// Their subjects are alike: a name may end as a key does.
 			lookalikes := slices.Concat(owed("cms/a.0000000000000005", 20), owed("cms/a.5", 21), keyed("cms/a.b", key, 22), keyed("cms/a", key+1, 23))
-			if err := s.Enqueue(t.Context(), slices.Concat(ordered[:2], unordered[:1], ordered[2:3], lookalikes, unordered[1:])...); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Enqueue(t.Context(), ordered[3]); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, slices.Concat(ordered[:2], unordered[:1], ordered[2:3], lookalikes, unordered[1:])...)
+			s.enqueue(t, ordered[3])
 			from := deliver.QueueID{Route: "cms/a", Key: key}
 			for _, want := range ordered {
 				got, claim := dequeueOne(t, s.Queue, from)
@@ -142,7 +97,7 @@ func TestManyKeysAreEmptiedInOrderAndNothingComesTwice(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = way.exclusive })
+			s := open(t, t.TempDir(), way.options)
 			keys := 2000
 			if !way.exclusive {
 				keys = 100
@@ -152,9 +107,7 @@ func TestManyKeysAreEmptiedInOrderAndNothingComesTwice(t *testing.T) {
 				for k := range keys {
 					all = append(all, keyed("cms/a", route.Key(k+1), i)...)
 				}
-				if err := s.Enqueue(t.Context(), all...); err != nil {
-					t.Fatal(err)
-				}
+				s.enqueue(t, all...)
 			}
 			var wg sync.WaitGroup
 			const takers = 8
@@ -220,8 +173,7 @@ func TestWhatIsOwedIsCountedByKey(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			exclusive := func(o *queue.Options) { o.Exclusive = way.exclusive }
-			s := open(t, dir, exclusive)
+			s := open(t, dir, way.options)
 			check := func(what string, count func(context.Context) (map[deliver.QueueID]int, error), want map[deliver.QueueID]int) {
 				t.Helper()
 				got, err := count(t.Context())
@@ -234,9 +186,7 @@ func TestWhatIsOwedIsCountedByKey(t *testing.T) {
 			}
 			a, a1, a2, b1 := deliver.QueueID{Route: "cms/a"}, deliver.QueueID{Route: "cms/a", Key: 1}, deliver.QueueID{Route: "cms/a", Key: 1<<64 - 1}, deliver.QueueID{Route: "cms/b.c", Key: 1}
 			waits := slices.Concat(owed("cms/a", 1, 2, 3), keyed("cms/a", a1.Key, 4, 5), keyed("cms/a", a2.Key, 6), keyed("cms/b.c", b1.Key, 7))
-			if err := s.Enqueue(t.Context(), waits...); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, waits...)
 			parked := slices.Concat(owed("cms/a", 1), keyed("cms/a", a1.Key, 2), keyed("cms/b.c", b1.Key, 3, 4))
 			for i := range parked {
 				parked[i].Due = time.Now().Add(time.Hour)
@@ -252,7 +202,7 @@ func TestWhatIsOwedIsCountedByKey(t *testing.T) {
 			check("waiting", s.Waiting, map[deliver.QueueID]int{a: 3, a1: 1, b1: 1}) // without what is in memory
 			s.close()
 
-			s = open(t, dir, exclusive)
+			s = open(t, dir, way.options)
 			check("deferred after a restart", s.Deferred, deferred)
 			check("waiting after a restart", s.Waiting, map[deliver.QueueID]int{a: 3, a1: 2, a2: 1, b1: 1})
 			stored, _, err := s.Counts(t.Context())
@@ -331,16 +281,7 @@ func TestADeferralOfAKeyComesBackWithIt(t *testing.T) {
 	if err := s.Defer(t.Context(), want...); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var got []deliver.Deferral
-	var claims []*event.Claim
-	s.Due(ctx, noGate, func(d deliver.Deferral, c *event.Claim) {
-		got, claims = append(got, d), append(claims, c)
-		if len(got) == len(want) {
-			cancel()
-		}
-	})
+	got, claims := s.due(t, len(want))
 	for i := range want {
 		want[i].Due = time.Time{}
 	}
@@ -365,13 +306,7 @@ func TestAKeyDoesNotWaitForWhatACrashLeftWithoutASchedule(t *testing.T) {
 		}
 	}
 	park(keyed("cms/a", 1, 1)[0])
-	left := keyed("cms/a", 2, 2)[0]
-	msg := nats.NewMsg("postrider.parked")
-	msg.Header.Set(queue.HeaderOwed, queue.FormatTallies(left.Queue(), 1, 99))
-	msg.Data = queue.AppendDeferral(nil, left)
-	if err := s.conn.PublishMsg(msg); err != nil {
-		t.Fatal(err)
-	}
+	s.parkOnly(t, keyed("cms/a", 2, 2)[0])
 	park(keyed("cms/a", 1, 3)[0])
 	s.close()
 

@@ -49,16 +49,7 @@ func TestEventsAreAppendedAtThePaceOfTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Close)
-	nc, err := server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := queue.Open(t.Context(), nc, queue.Options{
-		MaxBytes: 1 << 30, Exclusive: true, Alive: server.Healthy, Log: slog.New(slog.DiscardHandler), Pace: queue.MinPace,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	q, _ := openOn(t, server, queue.Options{MaxBytes: 1 << 30, Exclusive: true, Pace: queue.MinPace})
 	t.Cleanup(q.Close)
 	began := time.Now()
 	const written = 2 * queue.MinPace

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
 	"strconv"
@@ -15,92 +14,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/queue"
-	"github.com/postrider/postrider/dispatcher/queue/embedded"
 	"github.com/postrider/postrider/internal/eventually"
 )
-
-// A store is a queue on an embedded server whose files outlive it.
-type store struct {
-	*queue.Queue
-	server *embedded.Server
-	conn   *nats.Conn
-	once   sync.Once
-}
-
-func open(tb testing.TB, dir string, change ...func(*queue.Options)) *store {
-	tb.Helper()
-	server, err := embedded.Start(dir, true, slog.New(slog.DiscardHandler))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	nc, err := server.Connect()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	opts := queue.Options{MaxBytes: 64 << 20, Exclusive: true, Alive: server.Healthy, Log: slog.New(slog.DiscardHandler)}
-	for _, c := range change {
-		c(&opts)
-	}
-	q, err := queue.Open(tb.Context(), nc, opts)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s := &store{Queue: q, server: server, conn: nc}
-	tb.Cleanup(s.close)
-	return s
-}
-
-func (s *store) close() {
-	s.once.Do(func() {
-		s.Close()
-		s.server.Close()
-	})
-}
-
-func anEvent(id string) event.Event {
-	return event.Event{
-		Namespace: "cms", ID: id, Source: "/test", Type: "item:added", ContentType: "application/json",
-		Data: []byte(`{"n":1}`), Accepted: time.Now().UTC().Truncate(time.Microsecond),
-	}
-}
-
-func events(n int) []event.Event {
-	es := make([]event.Event, n)
-	for i := range es {
-		es[i] = anEvent(fmt.Sprint("e", i))
-	}
-	return es
-}
-
-func noGate(ctx context.Context) error { return ctx.Err() }
-
-// take consumes until n events came, settles those that settle accepts, and
-// returns the ids of all.
-func (s *store) take(t *testing.T, n int, settle func(id string) bool) []string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	var ids []string
-	s.Events(ctx, noGate, func(st event.Stored) {
-		ids = append(ids, st.Event.ID)
-		if settle(st.Event.ID) {
-			st.Claim.Done()
-		}
-		if len(ids) == n {
-			cancel()
-		}
-	})
-	return ids
-}
-
-func every(string) bool { return true }
 
 func TestAnEventComesOutAsItWentIn(t *testing.T) {
 	t.Parallel()
@@ -269,12 +189,8 @@ func TestANearlyFullDiskRefusesEvents(t *testing.T) {
 func TestWhatCannotBeReadIsSetAsideAndHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
 	garbage := []byte("from a later version")
-	if _, err := js.Publish(t.Context(), "postrider.events", garbage); err != nil {
+	if _, err := s.js(t).Publish(t.Context(), "postrider.events", garbage); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Append(t.Context(), events(1)); err != nil {
@@ -283,11 +199,7 @@ func TestWhatCannotBeReadIsSetAsideAndHoldsUpNobody(t *testing.T) {
 	if got := s.take(t, 1, every); got[0] != "e0" {
 		t.Errorf("%v came", got)
 	}
-	kept, err := js.Stream(t.Context(), "POSTRIDER_DEAD")
-	if err != nil {
-		t.Fatal(err)
-	}
-	msg, err := kept.GetLastMsgForSubject(t.Context(), "postrider.unreadable")
+	msg, err := s.stream(t, "POSTRIDER_DEAD").GetLastMsgForSubject(t.Context(), "postrider.unreadable")
 	if err != nil || !bytes.Equal(msg.Data, garbage) {
 		t.Errorf("it was not set aside: %v", err)
 	}

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/internal/eventually"
@@ -34,11 +32,7 @@ func (s *store) severAtTimes(t *testing.T, underway func() error) {
 // not been told to be settled.
 func (s *store) unsettled(t *testing.T, stream, consumer string) int {
 	t.Helper()
-	js, err := jetstream.New(s.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := js.Consumer(t.Context(), stream, consumer)
+	c, err := s.js(t).Consumer(t.Context(), stream, consumer)
 	if err != nil {
 		t.Fatal(err)
 	}

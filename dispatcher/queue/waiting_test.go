@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -19,95 +17,18 @@ import (
 	"github.com/postrider/postrider/internal/eventually"
 )
 
-// alone and shared are the two ways to take from a queue.
-var ways = []struct {
-	name      string
-	exclusive bool
-}{{"alone", true}, {"shared", false}}
-
-// a second dispatcher on the server of s.
-func (s *store) another(t *testing.T, change ...func(*queue.Options)) *queue.Queue {
-	t.Helper()
-	nc, err := s.server.Connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts := queue.Options{MaxBytes: 64 << 20, Alive: s.server.Healthy, Log: slog.New(slog.DiscardHandler)}
-	for _, c := range change {
-		c(&opts)
-	}
-	q, err := queue.Open(t.Context(), nc, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(q.Close)
-	return q
-}
-
-func owed(route string, ids ...int) []deliver.Deferral {
-	ds := make([]deliver.Deferral, len(ids))
-	for i, id := range ids {
-		e := anEvent(fmt.Sprint(id))
-		ds[i] = deliver.Deferral{Route: route, Attempts: id % 3, Seq: uint64(id), Event: &e}
-	}
-	return ds
-}
-
-func upTo(n int) []int {
-	ids := make([]int, n)
-	for i := range ids {
-		ids[i] = i
-	}
-	return ids
-}
-
-func ids(ds []deliver.Deferral) []string {
-	var all []string
-	for _, d := range ds {
-		all = append(all, d.Event.ID)
-	}
-	return all
-}
-
-func settle(claims []*event.Claim) {
-	for _, c := range claims {
-		c.Done()
-	}
-}
-
-// dequeue takes a pack, which must be there.
-func dequeue(t *testing.T, q *queue.Queue, route string) ([]deliver.Deferral, []*event.Claim) {
-	t.Helper()
-	ds, c, err := q.Dequeue(t.Context(), deliver.QueueID{Route: route})
-	if err != nil || len(ds) == 0 {
-		t.Fatalf("%d deliveries of %s came, error %v", len(ds), route, err)
-	}
-	return ds, c
-}
-
-func nothingIn(t *testing.T, q *queue.Queue, route string) {
-	t.Helper()
-	if ds, _, err := q.Dequeue(t.Context(), deliver.QueueID{Route: route}); err != nil || len(ds) != 0 {
-		t.Errorf("%d deliveries of %s came, error %v; want none", len(ds), route, err)
-	}
-}
-
 func TestAQueueGivesInOrderWhatWasPutIn(t *testing.T) {
 	t.Parallel()
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = way.exclusive })
+			s := open(t, t.TempDir(), way.options)
 			nothingIn(t, s.Queue, "cms/a")
 			want := owed("cms/a", upTo(3)...)
 			other := owed("cms/a.b", 7)
-			if err := s.Enqueue(t.Context(), slices.Concat(want[:2], other, want[2:])...); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, slices.Concat(want[:2], other, want[2:])...)
 			last := owed("cms/a", 3)
-			if err := s.Enqueue(t.Context(), last...); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, last...)
 			for _, want := range [][]deliver.Deferral{want, last, other} {
 				got, claim := dequeue(t, s.Queue, want[0].Route)
 				if diff := cmp.Diff(want, got); diff != "" {
@@ -124,17 +45,13 @@ func TestAQueueGivesInOrderWhatWasPutIn(t *testing.T) {
 func TestAPackOfAQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	if err := s.Enqueue(t.Context(), owed("cms/many", upTo(2*deliver.MaxDequeue+1)...)...); err != nil {
-		t.Fatal(err)
-	}
+	s.enqueue(t, owed("cms/many", upTo(2*deliver.MaxDequeue+1)...)...)
 	large := owed("cms/large", upTo(5)...)
 	for i := range large {
 		large[i].Event.Data = make([]byte, queue.MaxWaitingPack/2-1000)
 	}
 	large[4].Event.Data = make([]byte, 2*queue.MaxWaitingPack)
-	if err := s.Enqueue(t.Context(), large...); err != nil {
-		t.Fatal(err)
-	}
+	s.enqueue(t, large...)
 	for route, want := range map[string][]int{"cms/many": {deliver.MaxDequeue, deliver.MaxDequeue, 1}, "cms/large": {2, 2, 1}} {
 		var sizes []int
 		for range want {
@@ -152,9 +69,7 @@ func TestWhatIsDequeuedNobodyElseGetsUntilItIsGivenBack(t *testing.T) {
 	s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = false })
 	second := s.another(t)
 	for _, id := range upTo(3) { // three packs
-		if err := s.Enqueue(t.Context(), owed("cms/a", id)...); err != nil {
-			t.Fatal(err)
-		}
+		s.enqueue(t, owed("cms/a", id)...)
 	}
 	first, claim := dequeue(t, s.Queue, "cms/a")
 	other, otherClaim := dequeue(t, second, "cms/a")
@@ -177,9 +92,7 @@ func TestWhatADeadDispatcherHadDequeuedGoesToAnother(t *testing.T) {
 	impatient := func(o *queue.Options) { o.Exclusive = false; o.Impatient(time.Second) }
 	s := open(t, t.TempDir(), impatient)
 	dying := s.another(t, impatient)
-	if err := s.Enqueue(t.Context(), owed("cms/a", 1)...); err != nil {
-		t.Fatal(err)
-	}
+	s.enqueue(t, owed("cms/a", 1)...)
 	dequeue(t, dying, "cms/a")
 	nothingIn(t, s.Queue, "cms/a")
 	dying.Sever()
@@ -194,9 +107,7 @@ func TestWhatWasDequeuedComesAgainAtOnceAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	for _, id := range upTo(3) {
-		if err := s.Enqueue(t.Context(), owed("cms/a", id)...); err != nil {
-			t.Fatal(err)
-		}
+		s.enqueue(t, owed("cms/a", id)...)
 	}
 	_, claims := dequeue(t, s.Queue, "cms/a")
 	settle(claims)
@@ -220,8 +131,7 @@ func TestWhatWaitsIsCountedByRoute(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			exclusive := func(o *queue.Options) { o.Exclusive = way.exclusive }
-			s := open(t, dir, exclusive)
+			s := open(t, dir, way.options)
 			count := func(want map[string]int) {
 				t.Helper()
 				waiting, err := s.Waiting(t.Context())
@@ -237,14 +147,12 @@ func TestWhatWaitsIsCountedByRoute(t *testing.T) {
 				}
 			}
 			count(map[string]int{})
-			if err := s.Enqueue(t.Context(), slices.Concat(owed("cms/a", upTo(300)...), owed("cms/a.b.5", 1), owed("shop/a", 1, 2))...); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, slices.Concat(owed("cms/a", upTo(300)...), owed("cms/a.b.5", 1), owed("shop/a", 1, 2))...)
 			count(map[string]int{"cms/a": 300, "cms/a.b.5": 1, "shop/a": 2})
 			ds, claim := dequeue(t, s.Queue, "cms/a")
 			count(map[string]int{"cms/a": 300 - len(ds), "cms/a.b.5": 1, "shop/a": 2}) // without what is in memory
 			s.close()
-			s = open(t, dir, exclusive)
+			s = open(t, dir, way.options)
 			count(map[string]int{"cms/a": 300, "cms/a.b.5": 1, "shop/a": 2})
 			stored, _, err := s.Counts(t.Context())
 			if err != nil {
@@ -274,9 +182,7 @@ func TestTheFrontOfAQueueTellsItsAge(t *testing.T) {
 	}
 	before := time.Now()
 	for _, id := range upTo(2) {
-		if err := s.Enqueue(t.Context(), owed("cms/a", id)...); err != nil {
-			t.Fatal(err)
-		}
+		s.enqueue(t, owed("cms/a", id)...)
 	}
 	first := oldest()
 	if first.Before(before.Add(-time.Second)) || first.After(time.Now().Add(time.Second)) {
@@ -292,27 +198,17 @@ func TestAPackThatCannotBeReadIsSetAsideAndHoldsUpNoQueue(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = way.exclusive })
-			js, err := jetstream.New(s.conn)
-			if err != nil {
+			s := open(t, t.TempDir(), way.options)
+			if _, err := s.js(t).Publish(t.Context(), queue.SubjectOfPack(deliver.QueueID{Route: "cms/a"}, 3), []byte("from a later version")); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.Publish(t.Context(), queue.SubjectOfPack(deliver.QueueID{Route: "cms/a"}, 3), []byte("from a later version")); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Enqueue(t.Context(), owed("cms/a", 1)...); err != nil {
-				t.Fatal(err)
-			}
+			s.enqueue(t, owed("cms/a", 1)...)
 			ds, claim := dequeue(t, s.Queue, "cms/a")
 			if diff := cmp.Diff([]string{"1"}, ids(ds)); diff != "" {
 				t.Error("(-want +got)\n" + diff)
 			}
 			settle(claim)
-			dead, err := js.Stream(t.Context(), "POSTRIDER_DEAD")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := dead.GetLastMsgForSubject(t.Context(), "postrider.unreadable"); err != nil {
+			if _, err := s.stream(t, "POSTRIDER_DEAD").GetLastMsgForSubject(t.Context(), "postrider.unreadable"); err != nil {
 				t.Errorf("it was not set aside: %v", err)
 			}
 		})
@@ -325,7 +221,7 @@ func TestManyRoutesDrainAtOnce(t *testing.T) {
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			s := open(t, t.TempDir(), func(o *queue.Options) { o.Exclusive = way.exclusive })
+			s := open(t, t.TempDir(), way.options)
 			queues := []*queue.Queue{s.Queue}
 			if !way.exclusive {
 				queues = append(queues, s.another(t))
@@ -336,9 +232,7 @@ func TestManyRoutesDrainAtOnce(t *testing.T) {
 				for r := range routes {
 					all = append(all, owed(route(r), p*each, p*each+1)...)
 				}
-				if err := s.Enqueue(t.Context(), all...); err != nil {
-					t.Fatal(err)
-				}
+				s.enqueue(t, all...)
 			}
 			var mu sync.Mutex
 			got := map[string]int{}
@@ -389,9 +283,7 @@ func TestDequeueWaitsWhileTooMuchIsInMemory(t *testing.T) {
 	for i := range packs {
 		ds := owed("cms/a", i)
 		ds[0].Event.Data = make([]byte, size)
-		if err := s.Enqueue(t.Context(), ds...); err != nil {
-			t.Fatal(err)
-		}
+		s.enqueue(t, ds...)
 	}
 	var claims []*event.Claim
 	for {

@@ -22,8 +22,7 @@ var errNotNamed = errors.New("an ordering key looks at data by names that are wr
 type path []any
 
 // looks returns what of the data an expression looks at, nothing if it looks at
-// attributes alone. All of it has to be
-// named: what is not named is not parsed.
+// attributes alone. All of it has to be named: what is not named is not parsed.
 func looks(ast *cel.Ast) ([]path, error) {
 	root := celast.NavigateAST(ast.NativeRep())
 	for _, e := range celast.MatchDescendants(root, celast.KindMatcher(celast.ComprehensionKind)) {

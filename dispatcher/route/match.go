@@ -9,12 +9,3 @@ type Match struct {
 	// that is to be done before the attempt.
 	Unchecked bool
 }
-
-// Matches are entries that nothing orders, and whose conditions hold.
-func Matches(entries []*Entry) []Match {
-	ms := make([]Match, len(entries))
-	for i, e := range entries {
-		ms[i].Entry = e
-	}
-	return ms
-}
