@@ -182,7 +182,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 	lanesCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLanes()
 	lanes.Go(func() { d.lanes.Run(lanesCtx) })
-	part(&servers, func() error { return serve(d.producers, d.Events) })
+	part(&servers, func() error { return serve(d.producers, ingest.Listen(d.producers, d.Events)) })
 	part(&servers, func() error { return serve(d.operator, d.Admin) })
 	part(&feeders, func() error { return d.followTable(ctx) })
 	part(&feeders, func() error { return d.feed(ctx) })

@@ -2,6 +2,8 @@ package deliver
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"maps"
 	"net/http"
 	"slices"
@@ -75,16 +77,36 @@ func (r *Record) answered(p *plan, post *egress.Post, resp *egress.Response, err
 		return
 	}
 	secrets := p.secrets()
+	isCut := resp.Truncated || err != nil
 	for _, f := range post.Fields {
-		if f.Name == sign.HeaderSignature {
-			secrets = slices.Concat(seek(strings.Fields(strings.ReplaceAll(f.Value, "v1,", ""))...), secrets)
+		if f.Name == sign.HeaderSignature && (isCut || longest(resp) >= signatureSize) {
+			secrets = slices.Concat(seek(strings.Fields(unadorned.Replace(f.Value))...), secrets)
 		}
 	}
 	r.Response = &ResponseRecord{Status: resp.Status, Header: recordHeader(resp.Header, secrets), Bytes: len(resp.Body)}
 	if p.KeepResponses {
 		body := resp.Body[:min(len(resp.Body), secrets.window(maxRecordedBody))]
-		r.Response.Body = secrets.scrub(body, maxRecordedBody, resp.Truncated || err != nil)
+		r.Response.Body = secrets.scrub(body, maxRecordedBody, isCut)
 	}
+}
+
+// signatureSize is how many bytes a text has at least that shows a signature, in
+// base64 or any other form. Most answers are an "ok" and a date.
+var signatureSize = base64.RawStdEncoding.EncodedLen(sha256.Size)
+
+// unadorned takes from signatures what they prove just as much without.
+var unadorned = strings.NewReplacer("v1,", "", "=", "")
+
+// longest is how many bytes the longest text of an answer has.
+func longest(resp *egress.Response) int {
+	n := len(resp.Body)
+	for name, values := range resp.Header {
+		n = max(n, len(name))
+		for _, v := range values {
+			n = max(n, len(v))
+		}
+	}
+	return n
 }
 
 // recordHeader keeps the first lines of h, by name, within bounds, without what

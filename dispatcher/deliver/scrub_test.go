@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -190,6 +191,54 @@ func TestAReceiverThatEchoesEverythingTeachesTheLogNothing(t *testing.T) {
 	if got := rec.Response.Header.Get("Location"); got != "/login/[redacted]" {
 		t.Errorf("the location is %q", got)
 	}
+}
+
+func TestASignatureIsNotKeptWhenItIsAllThatAnAnswerHolds(t *testing.T) {
+	t.Parallel()
+	for name, echo := range map[string]func(http.ResponseWriter, string){
+		"in the body": func(w http.ResponseWriter, signature string) { _, _ = io.WriteString(w, signature) },
+		"cut short": func(w http.ResponseWriter, signature string) {
+			_, _ = io.WriteString(w, strings.TrimSuffix(signature, "="))
+		},
+		"in the header": func(w http.ResponseWriter, signature string) { w.Header().Set("X-Echo", signature) },
+		"as a name":     func(w http.ResponseWriter, signature string) { w.Header()["X"+fold(signature)] = []string{"1"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rc := receiver.New(t, receiver.Options{})
+			signatures := make(chan string, 1)
+			rc.On("/a", func(w http.ResponseWriter, req *http.Request) {
+				signature := strings.TrimPrefix(req.Header.Get("Webhook-Signature"), "v1,")
+				signatures <- signature
+				echo(w, signature)
+			})
+			rt := confidential(rc.URL("/a"))
+			rt.KeepResponses = true
+			r := start(t, nil, rt)
+			r.post("1")
+			eventually.True(t, "the record", func() bool { return len(r.log.all()) == 1 })
+			rec, signature := r.log.all()[0], <-signatures
+			for _, secret := range []string{strings.TrimSuffix(signature, "="), fold(signature)} {
+				secrecy.AssertNo(t, secret, map[string]any{"the body": rec.Response.Body, "the header": rec.Response.Header})
+			}
+			if !strings.Contains(fmt.Sprint(rec.Response), "[redacted]") {
+				t.Errorf("nothing is redacted in %v", rec.Response)
+			}
+		})
+	}
+}
+
+// fold makes a signature fit for the name of a header.
+func fold(signature string) string {
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		switch r {
+		case '/':
+			return '_'
+		case '=':
+			return -1
+		}
+		return r
+	}, signature))
 }
 
 func TestWhatOverlapsIsHiddenAsAWhole(t *testing.T) {

@@ -175,7 +175,7 @@ func (h *Handler) unstored(w http.ResponseWriter, r *http.Request, err error) Re
 		Name:   problem.StoreUnavailable,
 		Detail: "The events may or may not have been stored. Send the same events again later, with the same ids: what was stored is not sent twice.",
 	})
-	if r.Context().Err() != nil {
+	if r.Context().Err() != nil || connOf(r).left() {
 		return Abandoned
 	}
 	h.failing.Do(func() {
@@ -204,12 +204,21 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, err
 }
 
-func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func readAll(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+	if r.ContentLength != 0 { // with a body that is empty net/http reads on already
+		c := connOf(r)
+		c.occupy(true)
+		defer func() {
+			if err != nil {
+				c.occupy(false)
+			}
+		}()
+	}
 	if r.ContentLength < 0 {
 		return io.ReadAll(http.MaxBytesReader(w, r.Body, event.MaxBody))
 	}
-	body := make([]byte, r.ContentLength)
-	_, err := io.ReadFull(r.Body, body)
+	body = make([]byte, r.ContentLength)
+	_, err = io.ReadFull(r.Body, body)
 	return body, err
 }
 

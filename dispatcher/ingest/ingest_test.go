@@ -34,9 +34,18 @@ func serve(t *testing.T, s store, log *slog.Logger) (*httptest.Server, *promethe
 	registry := prometheus.NewRegistry()
 	mux := http.NewServeMux()
 	mux.Handle(ingest.Pattern, ingest.New(s, registry, log))
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
+	server := start(t, mux)
 	return server, registry
+}
+
+// start serves h as the dispatcher does.
+func start(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.Listener = ingest.Listen(server.Config, server.Listener)
+	server.Start()
+	t.Cleanup(server.Close)
+	return server
 }
 
 const path = "/v1/namespaces/shop/events"

@@ -30,9 +30,7 @@ func serveWithin(t *testing.T, bounds ingest.Bounds, s store) (server *httptest.
 		begun <- r.PathValue(ingest.Namespace)
 		handler.ServeHTTP(w, r)
 	})
-	server = httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return server, begun
+	return start(t, mux), begun
 }
 
 // begin sends the head of a request with a body of n bytes, and a part of the body.
