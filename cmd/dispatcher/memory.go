@@ -20,16 +20,20 @@ const (
 	limitShare = 0.85
 	// limitAgain is how often the limit is looked up: a pod may be resized.
 	limitAgain = time.Minute
-	// gcPercent is what the heap may grow by between two collections. Go's own 100
-	// costs a tenth more CPU per delivery. The memory limit comes first, as GOGC does.
-	gcPercent = 200
+	// Between two collections the heap grows by about garbage, in bytes, but by no fewer
+	// percent of what is live than leastGrowth and by no more than mostGrowth.
+	// Least is Go's own: for a small heap it costs a tenth more CPU per delivery.
+	// What most takes of a large one saves nothing any more.
+	leastGrowth, mostGrowth = 100, 200
+	garbage                 = 80 << 20
 )
 
-// limitMemory has the collector keep the process below the memory limit of its
-// container, for as long as ctx lasts. GOMEMLIMIT in the environment comes first.
+// limitMemory bounds garbage, and has the collector keep the process below the
+// memory limit of its container, which comes first, for as long as ctx lasts.
+// GOGC and GOMEMLIMIT in the environment are obeyed instead.
 func limitMemory(ctx context.Context, log *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+		paceCollector(ctx)
 	}
 	limit, err := memlimit.Set(memlimit.WithRatio(limitShare), memlimit.WithRefreshInterval(ctx, limitAgain))
 	switch {
@@ -39,6 +43,27 @@ func limitMemory(ctx context.Context, log *slog.Logger) {
 	case limit < math.MaxInt64:
 		log.Info("memory is limited", "bytes", limit)
 	}
+}
+
+// paceCollector sets how far the heap may grow, now and after each collection,
+// until ctx is done.
+func paceCollector(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	if percent := growth(read("/gc/heap/live:bytes")); uint64(percent) != read("/gc/gogc:percent") {
+		debug.SetGCPercent(percent)
+	}
+	// What nobody refers to is found to be gone by the next collection.
+	runtime.AddCleanup(new(*byte), paceCollector, ctx)
+}
+
+// growth is by how many percent a heap may grow of which so many bytes are live, in
+// steps: to change it stops the world.
+func growth(live uint64) int {
+	const step = 50
+	percent := (100*garbage/max(live, 1) + step/2) / step * step
+	return int(min(max(percent, leastGrowth), mostGrowth))
 }
 
 const (
@@ -69,8 +94,11 @@ func giveBack(ctx context.Context) {
 }
 
 // allocated is how many bytes the heap has been asked for since the start.
-func allocated() uint64 {
-	sample := [1]metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+func allocated() uint64 { return read("/gc/heap/allocs:bytes") }
+
+// read is a number that the runtime counts.
+func read(name string) uint64 {
+	sample := [1]metrics.Sample{{Name: name}}
 	metrics.Read(sample[:])
 	return sample[0].Value.Uint64()
 }

@@ -1,6 +1,49 @@
 package main
 
-import "testing"
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"github.com/postrider/postrider/internal/eventually"
+)
+
+func TestALargeHeapHasLittleGarbage(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		live uint64 // MiB
+		want int    // percent
+	}{
+		{0, 200}, {10, 200}, {40, 200}, {50, 150}, {64, 150}, {70, 100}, {80, 100}, {1000, 100},
+	} {
+		if got := growth(tt.live << 20); got != tt.want {
+			t.Errorf("a heap with %d MiB live may grow by %d %%, want %d", tt.live, got, tt.want)
+		}
+	}
+}
+
+// It is not parallel: it changes the heap of the process, and looks at it.
+func TestTheCollectorFollowsTheLiveHeap(t *testing.T) {
+	before := debug.SetGCPercent(77)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() {
+		cancel()
+		debug.SetGCPercent(before)
+	})
+	paceCollector(ctx)
+	held := make([]byte, 2*garbage)
+	becomes := func(percent uint64) {
+		eventually.True(t, fmt.Sprintf("the heap grows by %d %%", percent), func() bool {
+			runtime.GC()
+			return read("/gc/gogc:percent") == percent
+		})
+	}
+	becomes(leastGrowth)
+	runtime.KeepAlive(held) // and no longer
+	becomes(mostGrowth)
+}
 
 func TestMemoryIsGivenBackOnceWhenWorkIsFollowedByRest(t *testing.T) {
 	t.Parallel()

@@ -9,11 +9,11 @@ import (
 )
 
 // gauges tell how the lanes are, at the moment when they are asked: deliveries
-// pay nothing for them.
+// pay nothing for them. They bring the series of webhooks with them.
 type gauges struct{ m *Metrics }
 
 var (
-	byWebhook = []string{"namespace", "webhook"}
+	byWebhook = []string{nameNamespace, nameWebhook}
 
 	descWindow = prometheus.NewDesc("postrider_deliver_window_deliveries",
 		"Deliveries in memory: in lanes that move, where they count against the window, and aside: in slow lanes, or out of the queues in the store.",
@@ -29,6 +29,10 @@ var (
 		"Age of the event that waits longest in memory, 0 when none waits.", byWebhook, nil)
 	descBreaker = prometheus.NewDesc("postrider_webhook_breaker_state",
 		"State of the circuit breaker: 0 closed, 1 half-open, 2 open.", byWebhook, nil)
+	descLatency = prometheus.NewDesc("postrider_webhook_latency_seconds",
+		"From the acceptance of an event to its delivery.", byWebhook, nil)
+	descAttempts = prometheus.NewDesc("postrider_webhook_attempts_total",
+		"Attempts, by webhook and by how they ended.", append(byWebhook, nameReason), nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -36,7 +40,7 @@ func (g gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descWindow
 	ch <- descBytes
 	if g.m.perWebhook {
-		for _, d := range []*prometheus.Desc{descDepth, descWaiting, descOldest, descBreaker} {
+		for _, d := range []*prometheus.Desc{descDepth, descWaiting, descOldest, descBreaker, descLatency, descAttempts} {
 			ch <- d
 		}
 	}
@@ -56,16 +60,11 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge(descBytes, float64(l.pools.aside.used.Load()), "aside")
 	now, aside := time.Now(), 0
 	for _, ln := range l.all() {
-		namespace, name := namespaceOf(ln.id)
 		s := ln.state(now)
 		aside += s.aside
-		if !g.m.perWebhook {
-			continue
+		if g.m.perWebhook {
+			collectLane(ln.id, s, ch)
 		}
-		gauge(descDepth, float64(s.depth), namespace, name)
-		gauge(descWaiting, float64(s.waiting), namespace, name)
-		gauge(descOldest, s.oldest.Seconds(), namespace, name)
-		gauge(descBreaker, s.breaker, namespace, name)
 	}
 	gauge(descWindow, float64(aside), "aside")
 }
@@ -76,12 +75,13 @@ type laneState struct {
 	aside          int // of depth, what the window does not count
 	oldest         time.Duration
 	breaker        float64
+	metrics        *laneMetrics // nil before the first attempt
 }
 
 func (ln *lane) state(now time.Time) laneState {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	s := laneState{depth: ln.fresh + ln.own, waiting: ln.waiting, aside: ln.own}
+	s := laneState{depth: ln.fresh + ln.own, waiting: ln.waiting, aside: ln.own, metrics: ln.metrics}
 	if ln.order != nil {
 		s.waiting += ln.order.waiting
 	}

@@ -347,7 +347,7 @@ func (ln *lane) begin(now time.Time) attempt {
 		a.recorded, a.skipped = ln.allowance.take(now)
 	}
 	if ln.metrics == nil {
-		ln.metrics = ln.in.opts.Metrics.lane(ln.id)
+		ln.metrics = ln.in.opts.Metrics.lane()
 	}
 	a.metrics = ln.metrics
 	return a

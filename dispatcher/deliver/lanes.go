@@ -334,7 +334,6 @@ func (l *Lanes) forget() {
 			continue
 		}
 		delete(l.lanes, id)
-		l.opts.Metrics.forget(id)
 		if ln.tenant.lanes--; ln.tenant.lanes == 0 {
 			namespace, _ := namespaceOf(id)
 			delete(l.tenants, namespace)

@@ -1,9 +1,7 @@
 package deliver
 
 import (
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,9 +28,7 @@ type Metrics struct {
 
 	conditionErrors prometheus.Counter
 
-	perWebhook      bool
-	webhookAttempts *prometheus.CounterVec
-	webhookLatency  *prometheus.HistogramVec
+	perWebhook bool
 
 	lanes atomic.Pointer[Lanes] // that are looked at when metrics are collected
 }
@@ -71,21 +67,11 @@ func NewMetrics(r prometheus.Registerer, o MetricsOptions) *Metrics {
 		}),
 
 		perWebhook: o.PerWebhook,
-		webhookAttempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "postrider_webhook_attempts_total", Help: "Attempts, by webhook and by how they ended.",
-		}, []string{"namespace", "webhook", "reason"}),
-		webhookLatency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "postrider_webhook_latency_seconds", Help: "From the acceptance of an event to its delivery.",
-			Buckets: []float64{.01, .05, .1, .5, 1, 5, 30, 300, 3600, 86400},
-		}, []string{"namespace", "webhook"}),
 	}
 	for _, reason := range outcome.AttemptReasons {
 		m.attempts[reason] = attempts.WithLabelValues(string(reason))
 	}
 	r.MustRegister(attempts, connections, m.duration, m.inFlight, m.deferred, m.enqueued, m.dead, m.conditionErrors, gauges{m})
-	if o.PerWebhook {
-		r.MustRegister(m.webhookAttempts, m.webhookLatency)
-	}
 	return m
 }
 
@@ -105,62 +91,11 @@ func (m *Metrics) connection(reused bool) {
 	}
 }
 
-// laneMetrics are the series of one webhook that has been attempted. The nil
-// laneMetrics count nothing.
-type laneMetrics struct {
-	of                 *Metrics
-	namespace, webhook string
-	latency            prometheus.Observer
-	delivered          prometheus.Counter
-
-	mu     sync.Mutex
-	failed map[outcome.Reason]prometheus.Counter // made at the first of each
-}
-
-// lane makes the series of a route, nil when there are none per webhook.
-func (m *Metrics) lane(route string) *laneMetrics {
+// lane makes what counts the attempts of a webhook, nil when there are no series
+// per webhook.
+func (m *Metrics) lane() *laneMetrics {
 	if !m.perWebhook {
 		return nil
 	}
-	namespace, webhook := namespaceOf(route)
-	return &laneMetrics{
-		of: m, namespace: namespace, webhook: webhook,
-		latency:   m.webhookLatency.WithLabelValues(namespace, webhook),
-		delivered: m.webhookAttempts.WithLabelValues(namespace, webhook, string(outcome.Delivered)),
-		failed:    map[outcome.Reason]prometheus.Counter{},
-	}
-}
-
-// attempt counts one that ended with o, so long after the event was accepted.
-func (m *laneMetrics) attempt(o outcome.Outcome, age time.Duration) {
-	switch {
-	case m == nil:
-	case o.OK():
-		m.delivered.Inc()
-		m.latency.Observe(age.Seconds())
-	default:
-		m.failure(o.Reason).Inc()
-	}
-}
-
-func (m *laneMetrics) failure(reason outcome.Reason) prometheus.Counter {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	c := m.failed[reason]
-	if c == nil {
-		c = m.of.webhookAttempts.WithLabelValues(m.namespace, m.webhook, string(reason))
-		m.failed[reason] = c
-	}
-	return c
-}
-
-// forget drops the series of a route.
-func (m *Metrics) forget(route string) {
-	if !m.perWebhook {
-		return
-	}
-	namespace, webhook := namespaceOf(route)
-	labels := prometheus.Labels{"namespace": namespace, "webhook": webhook}
-	m.webhookAttempts.DeletePartialMatch(labels)
-	m.webhookLatency.Delete(labels)
+	return newLaneMetrics()
 }

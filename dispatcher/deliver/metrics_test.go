@@ -2,6 +2,8 @@ package deliver_test
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -99,6 +101,33 @@ func TestMetricsPerWebhookCanBeTurnedOff(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+func TestLatenciesOfAWebhookAreInTheirBuckets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rc := newReceivers()
+		r := start(t, rc.options, aRoute("a", "http://a/"))
+		sum := 0.0
+		for i, latency := range []time.Duration{0, 10 * time.Millisecond, 11 * time.Millisecond, 900 * time.Millisecond, 2 * time.Second} {
+			rc.on("a", after(latency))
+			r.post(fmt.Sprint(i))
+			pass(10 * time.Second)
+			sum += latency.Seconds()
+		}
+		h := r.histogram(t, "postrider_webhook_latency_seconds")
+		if h.GetSampleCount() != 5 || math.Abs(h.GetSampleSum()-sum) > 1e-6 {
+			t.Errorf("%d deliveries took %v s, want 5 and %v", h.GetSampleCount(), h.GetSampleSum(), sum)
+		}
+		want := map[float64]uint64{.01: 2, .05: 3, .1: 3, .5: 3, 1: 4, 5: 5, 30: 5, 300: 5, 3600: 5, 86400: 5}
+		got := map[float64]uint64{}
+		for _, b := range h.GetBucket() {
+			got[b.GetUpperBound()] = b.GetCumulativeCount()
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("the buckets are %v, want %v", got, want)
 		}
 	})
 }

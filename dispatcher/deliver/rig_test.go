@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
@@ -199,6 +200,22 @@ func (r *rig) metric(t *testing.T, name string, labels ...string) float64 {
 		}
 	}
 	return -1
+}
+
+// histogram returns the only one of a name.
+func (r *rig) histogram(t *testing.T, name string) *dto.Histogram {
+	t.Helper()
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name && len(f.GetMetric()) == 1 {
+			return f.GetMetric()[0].GetHistogram()
+		}
+	}
+	t.Fatalf("there is not one histogram %s", name)
+	return nil
 }
 
 // attemptLog keeps records in memory.
