@@ -139,7 +139,7 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 	d.lanes = deliver.NewLanes(deliver.Options{
 		Router: d.router, Backlog: d.queue, Client: d.client, Recorder: d.recorder,
 		Metrics: deliver.NewMetrics(metrics, deliver.MetricsOptions{PerWebhook: o.PerWebhook}), Log: d.queue, Logger: o.Log,
-		Tracer: d.tracer, Shared: o.Store.shared(), HostConcurrency: o.HostConcurrency, HostRate: o.HostRate, Room: d.budget.room,
+		Tracer: d.tracer, Leads: d.queue.Leads, HostConcurrency: o.HostConcurrency, HostRate: o.HostRate, Room: d.budget.room,
 	})
 	d.fanout = fanout.New(d.router, d.lanes, d.recorder, metrics, o.Log)
 
@@ -233,7 +233,7 @@ func (d *dispatcher) feed(ctx context.Context) error {
 		return nil
 	}
 	counting := func() error {
-		if _, err := d.recount(ctx); err != nil {
+		if _, err := d.recount(ctx); err != nil || d.Store.shared() {
 			return err
 		}
 		return d.lanes.Prepare(ctx)
@@ -244,16 +244,42 @@ func (d *dispatcher) feed(ctx context.Context) error {
 		}
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	var consumers sync.WaitGroup
 	defer consumers.Wait()
+	defer cancel() // first: an error ends them all
 	consumers.Go(func() {
 		d.recallSuccesses(ctx)
 		d.counted.Store(true)
 		d.recorder.Touch()
 		keepCounting(ctx, d.recount, d.Log)
 	})
-	consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, d.fanout.Event) })
-	consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })
+	take := func(events *fanout.Fanout) {
+		consumers.Go(func() { d.queue.Events(ctx, d.lanes.Wait, events.Event) })
+		consumers.Go(func() { d.queue.Due(ctx, d.lanes.Wait, d.lanes.Resume) })
+	}
+	if d.Store.shared() {
+		take(d.fanout.Keyless())
+		return d.queue.Lead(ctx, d.feedOrdered)
+	}
+	take(d.fanout)
+	consumers.Wait()
+	return nil
+}
+
+// feedOrdered brings what is ordered to the lanes, where this dispatcher does so
+// for all that share the store.
+func (d *dispatcher) feedOrdered(ctx context.Context) error {
+	if err := d.whilePassing(ctx, "counting what is ordered", func() error { return d.lanes.Prepare(ctx) }); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	var consumers sync.WaitGroup
+	defer consumers.Wait()
+	consumers.Go(func() { d.queue.OrderedEvents(ctx, d.lanes.Wait, d.fanout.Event) })
+	consumers.Go(func() { d.queue.OrderedDue(ctx, d.lanes.Wait, d.lanes.Resume) })
 	return nil
 }
 

@@ -18,7 +18,7 @@ func (d *dispatcher) Report(since uint64) outcome.Report {
 		host = "unknown"
 	}
 	return outcome.Report{
-		Instance: host, Started: d.started, Digest: digest, TableError: fault, Shared: d.Store.shared(), Counted: d.counted.Load(),
+		Instance: host, Started: d.started, Digest: digest, TableError: fault, Counted: d.counted.Load(),
 		Revision: revision, Summaries: summaries,
 	}
 }

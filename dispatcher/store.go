@@ -43,7 +43,7 @@ func (d *dispatcher) openStore(ctx context.Context) error {
 }
 
 func (d *dispatcher) openCluster(ctx context.Context, o queue.Options) error {
-	o.Replicas = d.Store.Replicas
+	o.Replicas, o.Ordered = d.Store.Replicas, d.orders
 	return d.whilePassing(ctx, "opening the store", func() error {
 		nc, err := queue.Connect(d.Store.NATS)
 		if err != nil {
@@ -52,6 +52,13 @@ func (d *dispatcher) openCluster(ctx context.Context, o queue.Options) error {
 		d.queue, err = queue.Open(ctx, nc, o)
 		return err
 	})
+}
+
+// orders reports whether a namespace orders any deliveries. It may, as long as
+// there is no table.
+func (d *dispatcher) orders(namespace string) bool {
+	r := d.router.Load()
+	return r == nil || r.Orders(namespace)
 }
 
 // whilePassing tries what it does again for as long as a cluster is between two leaders.

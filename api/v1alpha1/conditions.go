@@ -78,11 +78,6 @@ const (
 	// that none is known.
 	ReasonDispatcherUnreachable = "DispatcherUnreachable"
 
-	// ReasonOrderingNotKept says that the Webhook has an ordering, which a
-	// dispatcher that shares its store with others does not keep. Its deliveries
-	// go out all the same.
-	ReasonOrderingNotKept = "OrderingNotKept"
-
 	// ReasonReady is why Ready is True. Otherwise Ready has the reason of the
 	// condition that keeps it from being so.
 	ReasonReady = "Ready"

@@ -137,10 +137,11 @@ type WebhookSpec struct {
 // waiting until then, and no others: a policy with fewer and shorter pauses
 // shortens that. Different keys go at once, up to the concurrency of the policy.
 //
-// Order is that in which one dispatcher accepted the events. It is kept by a
-// dispatcher that has its store for itself; dispatchers that share a NATS cluster
-// do not keep it yet, and Programmed is False with reason OrderingNotKept. After a crash a receiver may see some events of a key again,
-// with the webhook-id that they had. What is sent again on demand (redelivery,
+// Order is that in which events were accepted: of two that a producer posts one
+// after the other, waiting for the answer, the first goes first. Dispatchers that
+// share a NATS cluster have one of them deliver all events of the namespace, from
+// when Programmed is True. After a crash a receiver may see some events of a key
+// again, with the webhook-id that they had. What is sent again on demand (redelivery,
 // replay, dead letters) goes in no order.
 type Ordering struct {
 	// key is a CEL expression over the variable "event" that says which events

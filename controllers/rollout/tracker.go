@@ -45,8 +45,6 @@ type Facts struct {
 	// Started is when the oldest process among the dispatchers did, zero when
 	// none has reported. Summary knows nothing from before it.
 	Started time.Time
-	// Shared says that a dispatcher shares its store, so that no order is kept.
-	Shared  bool
 	Summary outcome.Summary
 }
 
@@ -247,7 +245,6 @@ func (t *Tracker) Facts(route string, v Version, epoch string) Facts {
 	live := t.processes()
 	for _, d := range live {
 		f.Complete = f.Complete && d.complete()
-		f.Shared = f.Shared || d.report.Shared
 		if d.heard && (f.Started.IsZero() || d.report.Started.Before(f.Started)) {
 			f.Started = d.report.Started
 		}

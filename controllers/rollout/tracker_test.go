@@ -297,21 +297,6 @@ func TestNumbersAreIncompleteUntilTheBacklogIsCounted(t *testing.T) {
 	}
 }
 
-func TestOneDispatcherThatSharesItsStoreIsEnoughForNoOrder(t *testing.T) {
-	s := newStory("one", "two")
-	s.publish("d1", 1, 1)
-	for _, step := range []struct {
-		url          string
-		shared, want bool
-	}{{"one", false, false}, {"two", true, true}, {"two", false, false}} {
-		s.news = nil
-		s.Heard(step.url, outcome.Report{Instance: step.url, Counted: true, Digest: "d1", Shared: step.shared}, true)
-		if f := s.Facts("shop/b", generation(1), ""); f.Shared != step.want || !slices.Contains(s.news, "shop/b") {
-			t.Errorf("after %+v it is %t, with news about %v", step, f.Shared, s.news)
-		}
-	}
-}
-
 func TestACompleteReportIsNewsAboutWhatItLeavesOut(t *testing.T) {
 	s := newStory("one")
 	s.publish("d1", 1, 1)

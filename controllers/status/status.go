@@ -16,10 +16,6 @@ import (
 	"github.com/postrider/postrider/dispatcher/outcome"
 )
 
-// orderingNotKept says what to do about an ordering without effect.
-const orderingNotKept = "Deliveries go out, but in no order: a dispatcher that shares its store with others keeps none; " +
-	"remove spec.ordering, or run one dispatcher with a store of its own"
-
 // maxText bounds every text of a status, in bytes, as the CRD does.
 const maxText = 1024
 
@@ -41,7 +37,7 @@ func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, past Pa
 
 	c := conditions{old: old.Conditions, generation: v.Generation, now: now}
 	c.judge(v)
-	c.programmed(f, w.Spec.Ordering != nil)
+	c.programmed(f)
 	c.ready(v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed)
 	c.delivering(&next, f.Summary.Breaker)
 	next.Conditions = c.all
@@ -138,16 +134,11 @@ func (c *conditions) judge(v compile.Verdict) {
 	}
 }
 
-// programmed sets Programmed. What asks for an order that nobody keeps is not in
-// force as it is meant, although it is delivered.
-func (c *conditions) programmed(f rollout.Facts, ordered bool) {
+// programmed sets Programmed.
+func (c *conditions) programmed(f rollout.Facts) {
 	const typ = v1alpha1.ConditionProgrammed
 	switch p := f.Progress; p.Phase {
 	case rollout.Programmed:
-		if ordered && f.Shared {
-			c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonOrderingNotKept, orderingNotKept)
-			return
-		}
 		c.set(typ, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "Every dispatcher has confirmed this generation")
 	case rollout.Rejected:
 		c.set(typ, metav1.ConditionFalse, v1alpha1.ReasonTableRejected, p.Detail)

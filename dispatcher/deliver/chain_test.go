@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,18 +174,27 @@ func TestAnOrderThatWasTakenAwayIsKeptByWhatWaits(t *testing.T) {
 	})
 }
 
-func TestSharedBacklogsKeepNoOrder(t *testing.T) {
+func TestWhatHasAKeyIsAttemptedOnlyWhileThisDispatcherLeads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rc := newReceivers()
 		rc.on("a", after(time.Second))
-		r := start(t, func(o *deliver.Options) { rc.options(o); o.Shared = true }, ordered())
+		var leads atomic.Bool
+		leads.Store(true)
+		r := start(t, func(o *deliver.Options) { rc.options(o); o.Leads = leads.Load }, ordered())
 		for i := range 5 {
 			r.postKey(fmt.Sprint(i), 1)
 		}
-		pass(100 * time.Millisecond)
-		if got := rc.atOnce("a"); got != 5 {
-			t.Errorf("%d attempts are under way", got)
+		pass(1500 * time.Millisecond)
+		leads.Store(false) // with the second under way
+		pass(time.Minute)
+		if n := rc.count("a"); n != 2 {
+			t.Errorf("%d attempts were made, want 2", n)
+		}
+		leads.Store(true)
+		pass(time.Minute)
+		if n := rc.count("a"); n != 5 {
+			t.Errorf("%d attempts were made, want 5", n)
 		}
 	})
 }

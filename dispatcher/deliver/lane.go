@@ -228,12 +228,15 @@ func (ln *lane) limit() int {
 	return ln.throttle.concurrency(ln.entry.Concurrency)
 }
 
-// rests reports whether the lane waits for a token, or for as long as its
-// receiver has asked for. Then the alarm is set.
+// rests reports whether the lane waits for a token, for as long as its receiver
+// has asked for, or until it may attempt what has a key. Then the alarm is set.
 func (ln *lane) rests(now time.Time) bool {
 	until := nextToken(ln.limiter, now)
 	if ln.throttle.until.After(until) {
 		until = ln.throttle.until
+	}
+	if ln.queue.len() > 0 && ln.queue.cell(0).key != 0 && !ln.in.leads() && until.Before(now.Add(leadPause)) {
+		until = now.Add(leadPause)
 	}
 	if !until.After(now) {
 		return false

@@ -28,9 +28,9 @@ type Options struct {
 	Tracer   *trace.Tracer // nil = off
 	Logger   *slog.Logger
 
-	// Shared tells that others deliver from the same backlog. No order is kept
-	// then, for no dispatcher knows what the others have.
-	Shared bool
+	// Leads tells whether what has a key may be attempted now, where others share
+	// the backlog and one of them does that; nil = always.
+	Leads func() bool
 
 	// Bounds of the attempts to one host and port, over all routes; zero = none.
 	HostConcurrency int
@@ -138,11 +138,7 @@ func (l *Lanes) Deliver(st event.Stored, to []route.Match) {
 	for _, m := range to {
 		id := m.Entry.ID
 		l.opts.Recorder.Pending(id, 1)
-		key := m.Key
-		if l.opts.Shared {
-			key = 0
-		}
-		l.put(now, id, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now, key: key, unchecked: m.Unchecked})
+		l.put(now, id, delivery{parcel: p, seq: st.Seq, claim: st.Claim, queued: now, key: m.Key, unchecked: m.Unchecked})
 	}
 }
 

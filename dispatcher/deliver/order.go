@@ -7,12 +7,9 @@ import (
 )
 
 // Prepare takes over from the backlog which keys have deliveries there. Call it
-// before the first event is handed in, and the first deferral: they belong
-// behind those.
+// before anything with a key is handed in: that belongs behind those. Where others
+// share the backlog, only who leads may call it.
 func (l *Lanes) Prepare(ctx context.Context) error {
-	if l.opts.Shared {
-		return nil
-	}
 	waiting, err := l.opts.Backlog.Waiting(ctx)
 	if err != nil {
 		return fmt.Errorf("counting what waits: %w", err)
@@ -39,6 +36,12 @@ func (l *Lanes) Prepare(ctx context.Context) error {
 	}
 	return nil
 }
+
+// leadPause is how long what has a key is left alone while others may attempt it.
+const leadPause = time.Second
+
+// leads reports whether what has a key may be attempted.
+func (l *Lanes) leads() bool { return l.opts.Leads == nil || l.opts.Leads() }
 
 // compare compares what chains have inherited with what the store has, as long
 // as there are some.

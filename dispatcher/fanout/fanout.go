@@ -24,6 +24,7 @@ type Fanout struct {
 	lanes    Lanes
 	recorder outcome.Recorder
 	log      *slog.Logger
+	keyless  bool // see Keyless
 
 	matches   prometheus.Histogram
 	failures  prometheus.Counter
@@ -57,6 +58,14 @@ func New(router *route.Current, lanes Lanes, recorder outcome.Recorder, r promet
 	return f
 }
 
+// Keyless makes another Fanout with the same metrics, which gives no delivery a
+// key: for events that others take, too, so that nobody could keep their order.
+func (f *Fanout) Keyless() *Fanout {
+	other := *f
+	other.keyless, other.found, other.to, other.budgets = true, nil, nil, budgets{}
+	return &other
+}
+
 // Event hands st to the lanes of every route whose patterns and condition it
 // meets, and settles its own claim. Where the conditions of its namespace cost
 // too much, the lanes evaluate what is left of them.
@@ -64,7 +73,7 @@ func (f *Fanout) Event(st event.Stored) {
 	router := f.router.Load()
 	f.found = router.Match(f.found[:0], st.Event.Namespace, st.Event.Type)
 	f.to = f.to[:0]
-	if plain(f.found) {
+	if f.plain() {
 		for _, e := range f.found {
 			f.to = append(f.to, route.Match{Entry: e})
 		}
@@ -79,10 +88,10 @@ func (f *Fanout) Event(st event.Stored) {
 	st.Claim.Done()
 }
 
-// plain reports whether nothing has to be evaluated for entries.
-func plain(entries []*route.Entry) bool {
-	for _, e := range entries {
-		if e.Condition != "" || e.OrderingKey != "" {
+// plain reports whether nothing has to be evaluated for the entries found.
+func (f *Fanout) plain() bool {
+	for _, e := range f.found {
+		if e.Condition != "" || e.OrderingKey != "" && !f.keyless {
 			return false
 		}
 	}
@@ -104,7 +113,9 @@ func (f *Fanout) evaluate(router *route.Router, ev *event.Event) {
 		} else if !f.qualifies(e, v) {
 			continue
 		}
-		m.Key = f.key(e, v)
+		if !f.keyless {
+			m.Key = f.key(e, v)
+		}
 		f.to = append(f.to, m)
 	}
 	charge(budget, v, start, time.Now())

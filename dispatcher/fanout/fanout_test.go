@@ -349,6 +349,23 @@ func TestDeliveriesToAnOrderedRouteCarryTheirKey(t *testing.T) {
 	}
 }
 
+func TestAKeylessFanoutGivesNoDeliveryAKey(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, by("plain", "event.data.item", ""), by("kind", "event.data.item", `event.data.kind == "page"`))
+	h.lanes.settle = true
+	h.Fanout = h.Keyless()
+	h.fan(anEvent(`{"item":1,"kind":"page"}`))
+	h.fan(anEvent(`{"item":1,"kind":"image"}`))
+	for _, m := range h.lanes.matches {
+		if m.Key != 0 {
+			t.Errorf("%s gets the key %x", m.Route, m.Key)
+		}
+	}
+	if got, want := h.counted(t), (count{Events: 2, Routes: 3}); got != want {
+		t.Errorf("counted is %+v, want %+v", got, want)
+	}
+}
+
 func TestAnOrderingKeyThatFailsIsVisibleOnItsRouteWhichGetsTheEvent(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, by("broken", "event.data.item + 1", ""), by("absent", "event.data.no", ""))

@@ -14,10 +14,6 @@ type Report struct {
 	// The one named by Digest stays in force.
 	TableError string `json:"tableError,omitempty"`
 
-	// Shared says that other dispatchers may use the same store. Then no order is
-	// kept: nobody knows what the others have.
-	Shared bool `json:"shared,omitempty"`
-
 	// Counted says that what the store kept from before the start has been
 	// counted: until then Pending and DeadLetters are too small, and LastSuccess
 	// may be too old.

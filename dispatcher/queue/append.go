@@ -47,7 +47,7 @@ func (q *Queue) Append(_ context.Context, events []event.Event) error {
 		}
 	}
 	if a.bytes > 0 {
-		err = q.appends.commit(a)
+		err = q.appendsOf(events[0].Namespace).commit(a)
 	}
 	q.seen.land(f, keys, a.mine, err)
 	for _, other := range others {
@@ -76,8 +76,16 @@ func (q *Queue) admit(events []event.Event) (probe bool, err error) {
 	return true, nil
 }
 
+// appendsOf is what stores the events of a namespace.
+func (q *Queue) appendsOf(namespace string) *committer[arrivals] {
+	if q.opts.Ordered != nil && q.opts.Ordered(namespace) {
+		return q.ordered
+	}
+	return q.appends
+}
+
 // flushEvents stores the events of all calls as one pack.
-func (q *Queue) flushEvents(calls []arrivals) error {
+func (q *Queue) flushEvents(subject string, calls []arrivals) error {
 	bytes := 0
 	for _, a := range calls {
 		bytes += a.bytes
@@ -90,7 +98,7 @@ func (q *Queue) flushEvents(calls []arrivals) error {
 			}
 		}
 	}
-	msg := nats.NewMsg(subjectEvents)
+	msg := nats.NewMsg(subject)
 	msg.Data = pack
 	if q.opts.Exclusive {
 		q.fresh.put(msg)

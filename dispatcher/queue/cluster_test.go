@@ -215,6 +215,27 @@ func TestTwoDispatchersShareAClusterThatLosesANode(t *testing.T) {
 	}
 }
 
+func TestPastEventsAndDeadLettersAreReadInAClusterToo(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.connect(t)
+	q := c.connect(t) // which brings the settings of the streams up to date
+	retry(t, "bury", func() error { return q.Bury(t.Context(), letters("cms/a", "d", 1)...) })
+	eventually.True(t, "a replica to know the dead letter", func() bool {
+		page, _, err := q.DeadLetters(t.Context(), "cms/a", 0, 10)
+		return err == nil && cmp.Equal([]string{"d0"}, idsOf(page))
+	})
+	retry(t, "append", func() error { return q.Append(t.Context(), []event.Event{anEvent("1")}) })
+	eventually.True(t, "a replica to know the event", func() bool {
+		var got []string
+		_, err := q.History(t.Context(), "cms", time.Now().Add(-time.Hour), time.Now().Add(time.Hour), 0, func(st event.Stored) error {
+			got = append(got, st.Event.ID)
+			return nil
+		})
+		return err == nil && cmp.Equal([]string{"1"}, got)
+	})
+}
+
 // retry does what a producer and a lane do: try again what was not stored.
 func retry(t *testing.T, what string, f func() error) {
 	t.Helper()

@@ -65,6 +65,9 @@ func (q *Queue) waitingBySubject(ctx context.Context) (map[deliver.QueueID]int, 
 	if err != nil {
 		return nil, fmt.Errorf("counting what waits: %w", err)
 	}
+	if err := q.sees(streamWaiting, info.State.LastSeq); err != nil {
+		return nil, fmt.Errorf("counting what waits: %w", err)
+	}
 	stored := make(owing, len(info.State.Subjects))
 	for subject, packs := range info.State.Subjects {
 		if id, count, ok := packOfSubject(subject); ok {
@@ -113,6 +116,9 @@ func (q *Queue) census(ctx context.Context, s jetstream.Stream, b *book, read fu
 		b.count(sequenceOf(msg), read(msg))
 		return nil
 	})
+	if err == nil {
+		err = q.sees(s.CachedInfo().Config.Name, b.census.at)
+	}
 	b.finish(err == nil)
 	return err
 }

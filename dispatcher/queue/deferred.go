@@ -33,6 +33,13 @@ func (q *Queue) Defer(_ context.Context, ds ...deliver.Deferral) error {
 	return q.deferrals.commit(records...)
 }
 
+// A parkedSlot is what one pack may hold: what has keys comes to the owner of
+// what is ordered, where dispatchers share the store.
+type parkedSlot struct {
+	due     time.Time
+	ordered bool
+}
+
 // slot rounds due up, so that deliveries that come due together share one
 // stored message and one timer: to the largest power of two times 100 ms that
 // is no more than a 25th of the delay. Only few widths, so that slots coincide.
@@ -46,7 +53,7 @@ func slot(now, due time.Time) time.Time {
 
 // A parkedPack is a pack of one slot that still grows.
 type parkedPack struct {
-	due    time.Time
+	parkedSlot
 	data   []byte
 	owed   tallies
 	header int // of the tallies, in bytes at most
@@ -72,12 +79,18 @@ func (q *Queue) flushDeferrals(records []owed) error {
 		msgs[i] = nats.NewMsg(subjectParked)
 		msgs[i].Header.Set(headerOwed, p.owed.String())
 		msgs[i].Data = p.data
+		if p.ordered {
+			q.fence(msgs[i], streamParked)
+		}
 	}
 	begun := time.Now()
 	parked, err := q.publishAll(msgs)
 	for i, seq := range parked {
 		q.books.parked.add(seq, packs[i].owed)
-		msgs[i] = schedule(packs[i].due, seq)
+		msgs[i] = schedule(packs[i].parkedSlot, seq)
+		if packs[i].ordered {
+			q.fence(msgs[i], streamDeferred)
+		}
 	}
 	if err == nil {
 		_, err = q.publishAll(msgs)
@@ -102,12 +115,13 @@ func (q *Queue) abandon(packs []*parkedPack, parked []uint64) {
 }
 
 func (q *Queue) packBySlot(records []owed) (packs []*parkedPack) {
-	growing := map[time.Time]*parkedPack{}
+	growing := map[parkedSlot]*parkedPack{}
 	for _, r := range records {
-		p := growing[r.due]
+		s := parkedSlot{r.due, r.Key != 0 && !q.opts.Exclusive}
+		p := growing[s]
 		if p == nil || len(p.data) >= q.packLimit || p.header >= maxOwedHeader {
-			p = &parkedPack{due: r.due, owed: tallies{}}
-			packs, growing[r.due] = append(packs, p), p
+			p = &parkedPack{parkedSlot: s, owed: tallies{}}
+			packs, growing[s] = append(packs, p), p
 		}
 		p.add(r)
 	}
@@ -118,12 +132,16 @@ func (q *Queue) packBySlot(records []owed) (packs []*parkedPack) {
 const headerSchedule, scheduleAt = "Nats-Schedule", "@at "
 
 // schedule makes the message that announces a parked pack when it is due.
-func schedule(due time.Time, parked uint64) *nats.Msg {
+func schedule(s parkedSlot, parked uint64) *nats.Msg {
+	target := subjectDue
+	if s.ordered {
+		target = subjectDueOrdered
+	}
 	seq := strconv.FormatUint(parked, 10)
 	msg := nats.NewMsg(subjectAt + seq)
 	// jetstream.WithScheduleAt would cut the time to whole seconds.
-	msg.Header.Set(headerSchedule, scheduleAt+due.UTC().Format(time.RFC3339Nano))
-	msg.Header.Set("Nats-Schedule-Target", subjectDue+seq)
+	msg.Header.Set(headerSchedule, scheduleAt+s.due.UTC().Format(time.RFC3339Nano))
+	msg.Header.Set("Nats-Schedule-Target", target+seq)
 	return msg
 }
 
@@ -137,7 +155,16 @@ func parkedOf(subject string) (seq uint64, ok bool) {
 // Due hands every deferral that has come due to take, until ctx is done. It
 // asks gate as Events does.
 func (q *Queue) Due(ctx context.Context, gate func(context.Context) error, take func(deliver.Deferral, *event.Claim)) {
-	f := &feed{q: q, held: &q.held.due, stream: streamDeferred, consumer: consumerDue, gate: gate}
+	q.due(ctx, &feed{q: q, held: &q.held.due, stream: streamDeferred, consumer: consumerDue, gate: gate}, take)
+}
+
+// OrderedDue does so for what has a key in a store that is shared: it is for the
+// owner of what is ordered, see Lead. Who has the store for himself gets all by Due.
+func (q *Queue) OrderedDue(ctx context.Context, gate func(context.Context) error, take func(deliver.Deferral, *event.Claim)) {
+	q.due(ctx, &feed{q: q, held: &q.held.due, stream: streamDeferred, consumer: consumerDueOrdered, gate: gate}, take)
+}
+
+func (q *Queue) due(ctx context.Context, f *feed, take func(deliver.Deferral, *event.Claim)) {
 	f.run(ctx, func(seq uint64, msg *nats.Msg) error {
 		parked, ok := parkedOf(msg.Subject)
 		if !ok {

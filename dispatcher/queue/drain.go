@@ -26,8 +26,8 @@ const (
 
 var errDrains = fmt.Errorf("of %d queues something is taken and not settled, which is as many as can be", maxDrains)
 
-// drains are the queues that are being emptied in a store that dispatchers
-// share. They take from one consumer per queue, which exists only while it
+// drains are the queues of routes that are being emptied in a store that
+// dispatchers share. They take from one consumer per queue, which exists only while it
 // drains and gives each pack to one of them.
 type drains struct {
 	mu     sync.Mutex
@@ -151,11 +151,7 @@ func (d *drain) end() {
 // consumerOfDrain is the same for all dispatchers. A route may be longer than
 // a consumer's name.
 func consumerOfDrain(id deliver.QueueID) string {
-	name := id.Route
-	if id.Key != 0 {
-		name = subjectsOfQueue(id)
-	}
-	sum := sha256.Sum256([]byte(name))
+	sum := sha256.Sum256([]byte(id.Route))
 	return "drain-" + hex.EncodeToString(sum[:16])
 }
 

@@ -121,6 +121,9 @@ func (q *Queue) Measure(ctx context.Context, now time.Time) error { return q.mea
 // Impatient makes the servers give away sooner what a dispatcher is silent about.
 func (o *Options) Impatient(ackWait time.Duration) { o.ackWait = ackWait }
 
+// Leasing makes the lease on what is ordered last so long.
+func (o *Options) Leasing(leaseTime time.Duration) { o.leaseTime = leaseTime }
+
 // Sweeping makes parked packs count as left behind so soon.
 func (o *Options) Sweeping(orphanAge time.Duration) { o.orphanAge = orphanAge }
 
@@ -181,3 +184,6 @@ func (q *Queue) HandedOver() int {
 	defer q.fresh.mu.Unlock()
 	return q.fresh.bytes
 }
+
+// Renewed is when the lease that it holds was last renewed.
+func (q *Queue) Renewed() time.Time { return *q.owning.Load().sent.Load() }

@@ -10,10 +10,11 @@ import (
 	"github.com/postrider/postrider/dispatcher/deliver"
 )
 
-// fronts are the queues of a store that no other dispatcher shares, as far as
-// something of them is handed out or being read. Of the others nothing need be
-// known: all that the store holds of them nobody has. So there may be any number
-// of queues, and a restart hands out anew what was handed out.
+// fronts are the queues that only this dispatcher reads, as far as something of
+// them is handed out or being read: all of a store that nobody shares, else those
+// of keys, for who owns what is ordered. Of the others nothing need be known: all
+// that the store holds of them nobody has. So there may be any number of queues,
+// and whoever follows hands out anew what was handed out.
 type fronts struct {
 	mu     sync.Mutex
 	queues map[deliver.QueueID]*front
@@ -42,7 +43,7 @@ func (f *front) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontP
 	defer f.reading.Unlock()
 	msg, err := q.waiting.GetMsg(ctx, max(f.from, 1), jetstream.WithGetMsgSubject(subjectsOfQueue(id)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
+		return nil, q.knows(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -51,6 +52,19 @@ func (f *front) next(ctx context.Context, q *Queue, id deliver.QueueID) (*frontP
 	q.held.waiting.hold(msg.Sequence, nil)
 	_, count, _ := packOfSubject(msg.Subject)
 	return &frontPack{queue: id, seq: msg.Sequence, count: count, data: msg.Data, bytes: len(msg.Data)}, nil
+}
+
+// knows returns nil unless who answers for Waiting elsewhere knows less of it than
+// we do: a new leader may be behind, and what it does not find is not gone.
+func (q *Queue) knows(ctx context.Context) error {
+	if !q.remote() {
+		return nil
+	}
+	info, err := q.waiting.Info(ctx)
+	if err == nil && info.State.LastSeq < q.written.Load() {
+		return errBehind
+	}
+	return err
 }
 
 func (fs *fronts) enter(id deliver.QueueID) *front {

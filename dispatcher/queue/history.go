@@ -16,7 +16,7 @@ const apart = time.Minute
 // errPast ends a reading that has passed the range it looks for.
 var errPast = errors.New("past the range")
 
-func (q *Queue) pastEvents() shelf { return shelf{q.side, streamEvents, subjectEvents} }
+func (q *Queue) pastEvents() shelf { return shelf{q.side, streamEvents, subjectAnyEvents} }
 
 // Find returns the event with that key from the message seq (see
 // [event.Stored]), or [event.ErrNotFound] when it is not there any more.

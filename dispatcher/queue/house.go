@@ -187,6 +187,11 @@ func (q *Queue) used(ctx context.Context) (int64, error) {
 
 // sequenceAt is the first event stored at that time or later, 0 when there is none.
 func (q *Queue) sequenceAt(ctx context.Context, t time.Time) (uint64, error) {
+	return q.lookUp(ctx, fmt.Sprintf(`{"start_time":%q}`, t.UTC().Format(time.RFC3339Nano)))
+}
+
+// lookUp is the sequence of the event that was asked for, 0 when there is none.
+func (q *Queue) lookUp(ctx context.Context, request string) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	var answer struct {
@@ -195,13 +200,13 @@ func (q *Queue) sequenceAt(ctx context.Context, t time.Time) (uint64, error) {
 		} `json:"message"`
 	}
 	err := ask(ctx, q.nc, &nats.Msg{
-		Subject: api + "STREAM.MSG.GET." + streamEvents, Data: fmt.Appendf(nil, `{"start_time":%q}`, t.UTC().Format(time.RFC3339Nano)),
+		Subject: api + "STREAM.MSG.GET." + streamEvents, Data: []byte(request),
 	}, &answer)
 	switch {
 	case hasCode(err, codeNoMessage):
 		return 0, nil
 	case err != nil:
-		return 0, fmt.Errorf("looking up a time in the store: %w", err)
+		return 0, fmt.Errorf("looking up an event in the store: %w", err)
 	}
 	return answer.Message.Sequence, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,10 +60,11 @@ func (q *Queue) sweepOld(ctx context.Context) error { return q.sweepOrphans(ctx,
 // schedule: a crash has left them. What is in them was not acknowledged as
 // deferred, so it comes again from where it came.
 func (q *Queue) sweepOrphans(ctx context.Context, last uint64) error {
-	suspects := map[uint64]time.Time{}
-	err := q.scan(ctx, q.parked, jetstream.ConsumerConfig{HeadersOnly: true}, headerScan, func(msg *nats.Msg) error {
-		if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream <= last {
-			suspects[meta.Sequence.Stream] = meta.Timestamp
+	suspects := map[uint64]bool{}
+	cfg := jetstream.ConsumerConfig{HeadersOnly: true, FilterSubject: subjectParked}
+	err := q.scan(ctx, q.parked, cfg, headerScan, func(msg *nats.Msg) error {
+		if meta, err := msg.Metadata(); err == nil && meta.Sequence.Stream <= last && q.isLeft(msg, meta) {
+			suspects[meta.Sequence.Stream] = true
 		}
 		return nil
 	})
@@ -73,16 +75,16 @@ func (q *Queue) sweepOrphans(ctx context.Context, last uint64) error {
 	if err != nil {
 		return fmt.Errorf("looking for parked packs without a schedule: %w", err)
 	}
+	if err := q.sees(streamDeferred, info.State.LastSeq); err != nil {
+		return fmt.Errorf("looking for parked packs without a schedule: %w", err)
+	}
 	for subject := range info.State.Subjects {
 		if seq, ok := parkedOf(subject); ok {
 			delete(suspects, seq)
 		}
 	}
 	swept := 0
-	for seq, stored := range suspects {
-		if !q.opts.Exclusive && time.Since(stored) < q.opts.orphanAge {
-			continue
-		}
+	for seq := range suspects {
 		was, err := q.sweepOrphan(ctx, seq)
 		if err != nil {
 			return err
@@ -95,6 +97,13 @@ func (q *Queue) sweepOrphans(ctx context.Context, last uint64) error {
 		q.opts.Log.Info("parked packs without a schedule are removed; a crash had left them", "packs", swept)
 	}
 	return nil
+}
+
+// isLeft reports whether nobody can be about to schedule a pack: he has died long
+// ago, or is behind a fence.
+func (q *Queue) isLeft(msg *nats.Msg, meta *nats.MsgMetadata) bool {
+	fenced := meta.Sequence.Stream < q.fenceIn(streamParked) && strings.Contains(msg.Header.Get(headerOwed), "#")
+	return q.opts.Exclusive || fenced || time.Since(meta.Timestamp) >= q.opts.orphanAge
 }
 
 // tooLate returns an error when packs that were parked since begun may have
@@ -112,7 +121,7 @@ func (q *Queue) tooLate(begun time.Time) error {
 // were listed, and removes it. It reports whether it was one.
 func (q *Queue) sweepOrphan(ctx context.Context, seq uint64) (bool, error) {
 	number := strconv.FormatUint(seq, 10)
-	for _, subject := range []string{subjectAt + number, subjectDue + number} {
+	for _, subject := range []string{subjectAt + number, subjectDue + number, subjectDueOrdered + number} {
 		switch _, err := q.deferred.GetLastMsgForSubject(ctx, subject); {
 		case err == nil:
 			return false, nil

@@ -111,6 +111,9 @@ func (q *Queue) publish(msgs []*nats.Msg) ([]uint64, error) {
 			return make([]uint64, len(msgs)), nil // the try before was heard
 		case context.Cause(q.works) != nil:
 			return nil, context.Cause(q.works)
+		case hasCode(err, codeWrongLast): // see fences
+			q.disown()
+			return nil, errDisowned
 		case !q.remote() || !Passing(err) || time.Until(deadline) < retryPause:
 			return nil, classify(err)
 		}
@@ -168,6 +171,8 @@ const (
 	codeUnavailable           = 10008
 	codeInsufficientResources = 10023
 	codeStorageExceeded       = 10047
+	codeWrongLast             = 10071
+	codeWrongLastUnderWay     = 10164 // another append that expects it is
 	codeBatchIncomplete       = 10176
 	codeBatchDuplicate        = 10201
 
@@ -184,7 +189,7 @@ func Passing(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
 		errors.Is(err, nats.ErrDisconnected) || errors.Is(err, nats.ErrReconnectBufExceeded) ||
-		hasCode(err, codeUnavailable, codeBatchIncomplete)
+		errors.Is(err, errBehind) || hasCode(err, codeUnavailable, codeBatchIncomplete, codeWrongLastUnderWay)
 }
 
 // classify tells a store without room from other failures.

@@ -7,7 +7,8 @@
 // has just stored. WAITING holds packs of deliveries, one queue per route and
 // key. PARKED holds packs of deliveries with a due time, and DEFERRED a schedule
 // for each. DEAD holds what was given up, one message each, and ATTEMPTS the
-// attempt log, which nobody waits for.
+// attempt log, which nobody waits for. Where dispatchers share the store, OWNER says
+// which of them delivers what is ordered, see [Queue.Lead].
 //
 // What Append, Enqueue, Defer and Bury have returned nil for is as durable as
 // the servers make it. The embedded server syncs each append to disk before it
@@ -52,6 +53,10 @@ type Options struct {
 	// Exclusive says that no other dispatcher shares the streams: what was
 	// under way when the last one died is then delivered again at once.
 	Exclusive bool
+	// Ordered tells whether a namespace orders any deliveries: its events are
+	// then for the owner of what is ordered alone, see [Queue.Lead]. It has to say
+	// yes while it does not know. Nil means never; it is for a store that is shared.
+	Ordered func(namespace string) bool
 	// Replicas of each stream, on so many servers of a cluster; zero means one.
 	Replicas int
 	// Alive returns nil while the server works that runs in this process. It is
@@ -75,7 +80,7 @@ type Options struct {
 
 	Log *slog.Logger
 
-	ackWait, orphanAge time.Duration // see the constants; tests have less patience
+	ackWait, orphanAge, leaseTime time.Duration // see the constants; tests have less patience
 }
 
 // MinRetention is how long settled events are kept at least: as long as one
@@ -98,6 +103,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.orphanAge == 0 {
 		o.orphanAge = orphanAge
+	}
+	if o.leaseTime == 0 {
+		o.leaseTime = leaseTime
 	}
 	o.Retention = max(o.Retention, MinRetention)
 	switch {
@@ -123,8 +131,10 @@ type Queue struct {
 	js   jetstream.JetStream
 
 	events, waiting, parked, deferred, dead jetstream.Stream
+	owner                                   jetstream.Stream // nil where nobody shares the store
 
 	appends    *committer[arrivals]
+	ordered    *committer[arrivals] // of namespaces that order any
 	enqueues   *committer[owed]
 	deferrals  *committer[owed]
 	burials    *committer[record]
@@ -141,8 +151,11 @@ type Queue struct {
 
 	seen    *seen
 	held    struct{ events, due, waiting openSet } // handed out and not settled
-	fronts  fronts                                 // of the queues, where nobody shares them,
-	drains  drains                                 // and where others do
+	fronts  fronts                                 // of the queues that only this dispatcher reads,
+	drains  drains                                 // and of those that others do, too
+	owning  atomic.Pointer[ownership]              // nil unless this is the owner of what is ordered
+	fences  atomic.Pointer[fences]                 // nil until it has taken over
+	written atomic.Uint64                          // the last of Waiting that is known of
 	books   books
 	counted counting
 	swept   counting // of what was parked before, which was up to
@@ -186,6 +199,9 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error
 	for _, held := range q.allHeld() {
 		held.renewAfter = opts.ackWait / 3
 	}
+	if !opts.Exclusive { // for what has a key, see ensureOwner
+		q.held.due.renewAfter = min(opts.ackWait, opts.leaseTime) / 3
+	}
 	if q.packLimit, err = packLimit(nc.MaxPayload()); err != nil {
 		return nil, err
 	}
@@ -212,7 +228,8 @@ func Open(ctx context.Context, nc *nats.Conn, opts Options) (_ *Queue, err error
 	}
 	q.attempts = openAttemptLog(ctx, q.side, opts)
 
-	q.appends = newCommitter(q.packLimit, q.flushEvents)
+	q.appends = newCommitter(q.packLimit, func(calls []arrivals) error { return q.flushEvents(subjectEvents, calls) })
+	q.ordered = newCommitter(q.packLimit, func(calls []arrivals) error { return q.flushEvents(subjectOrderedEvents, calls) })
 	q.enqueues = newCommitter(q.packLimit, sparing(q, q.flushWaiting))
 	q.deferrals = newCommitter(q.packLimit, sparing(q, q.flushDeferrals))
 	q.burials = newCommitter(q.packLimit, sparing(q, q.flushDead))
@@ -272,12 +289,16 @@ func (q *Queue) Close() {
 		q.stop()
 		<-q.idle
 		q.appends.close()
+		q.ordered.close()
 		q.enqueues.close()
 		q.deferrals.close()
 		q.burials.close()
 		q.removals.close()
 		for _, held := range q.allHeld() {
 			held.giveBack()
+		}
+		if o := q.owning.Load(); o != nil {
+			o.release(q.works)
 		}
 		q.attempts.close()
 		q.side.Conn().Close()

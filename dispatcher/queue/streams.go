@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -14,18 +15,29 @@ const (
 	streamParked   = "POSTRIDER_PARKED"
 	streamDeferred = "POSTRIDER_DEFERRED"
 	streamDead     = "POSTRIDER_DEAD"
+	streamOwner    = "POSTRIDER_OWNER" // only where dispatchers share the store
 
-	subjectEvents  = "postrider.events"
-	subjectWaiting = "postrider.waiting." // and the route and how many deliveries the pack holds
-	subjectOrdered = "postrider.ordered." // and the route and the key of the delivery
-	subjectParked  = "postrider.parked"
-	subjectAt      = "postrider.deferred.at."  // and the sequence of the parked pack
-	subjectDue     = "postrider.deferred.due." // and the sequence of the parked pack
+	subjectEvents = "postrider.events"
+	// subjectOrderedEvents is for the events of namespaces that order any, where
+	// dispatchers share the store.
+	subjectOrderedEvents = "postrider.ordered-events"
+	subjectAnyEvents     = "postrider.*"        // of the stream of events
+	subjectWaiting       = "postrider.waiting." // and the route and how many deliveries the pack holds
+	subjectOrdered       = "postrider.ordered." // and the route and the key of the delivery
+	subjectParked        = "postrider.parked"
+	subjectAt            = "postrider.deferred.at."  // and the sequence of the parked pack
+	subjectDue           = "postrider.deferred.due." // and the sequence of the parked pack
+	// subjectDueOrdered is for what has keys, where dispatchers share the store.
+	subjectDueOrdered = "postrider.deferred.ordered." // and the sequence of the parked pack
+	subjectFence      = "postrider.fence."            // and the stream that it is in, see fences
+	subjectDeed       = "postrider.owner"             // see deed
 	// subjectUnreadable keeps what cannot be decoded, for a person to look at.
 	subjectUnreadable = "postrider.unreadable"
 
 	consumerFanout = "fanout"
 	consumerDue    = "due"
+	// consumerDueOrdered is asked by the owner of what is ordered alone.
+	consumerDueOrdered = "due-ordered"
 
 	// ackWait is after what silence JetStream takes a consumer for dead and
 	// gives its messages to another. Those that are still open are renewed well
@@ -50,9 +62,8 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	// there after a restart, and events are sent again from there. DiscardNew
 	// is the last line of defence: what is not settled is never thrown away.
 	q.events, err = q.stream(ctx, jetstream.StreamConfig{
-		Name: streamEvents, Description: "events that were accepted", Subjects: []string{subjectEvents},
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: q.opts.MaxBytes,
-		AllowDirect: true, // see shelf
+		Name: streamEvents, Description: "events that were accepted", Subjects: []string{subjectEvents, subjectOrderedEvents},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: q.opts.MaxBytes, AllowDirect: true, // see shelf
 	})
 	if err != nil {
 		return err
@@ -62,21 +73,21 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	// instead (see measure). A settled pack is deleted by its sequence.
 	q.waiting, err = q.stream(ctx, jetstream.StreamConfig{
 		Name: streamWaiting, Description: "deliveries that wait for their turn, a queue per route and key",
-		Subjects: []string{subjectWaiting + ">", subjectOrdered + ">"}, AllowAtomicPublish: true,
+		Subjects: []string{subjectWaiting + ">", subjectOrdered + ">", subjectFence + streamWaiting}, AllowAtomicPublish: true,
 	})
 	if err != nil {
 		return err
 	}
 	q.parked, err = q.stream(ctx, jetstream.StreamConfig{
 		Name: streamParked, Description: "deliveries that wait for their time",
-		Subjects: []string{subjectParked}, AllowAtomicPublish: true,
+		Subjects: []string{subjectParked, subjectFence + streamParked}, AllowAtomicPublish: true,
 	})
 	if err != nil {
 		return err
 	}
 	q.deferred, err = q.stream(ctx, jetstream.StreamConfig{
 		Name: streamDeferred, Description: "the times of what is parked",
-		Subjects:  []string{subjectAt + "*", subjectDue + "*"},
+		Subjects:  []string{subjectAt + "*", subjectDue + "*", subjectDueOrdered + "*", subjectFence + streamDeferred},
 		Retention: jetstream.WorkQueuePolicy, AllowMsgSchedules: true, AllowAtomicPublish: true,
 	})
 	if err != nil {
@@ -91,7 +102,24 @@ func (q *Queue) ensureStreams(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	return q.consumer(ctx, q.deferred, jetstream.ConsumerConfig{Durable: consumerDue, FilterSubject: subjectDue + "*"})
+	if err = q.consumer(ctx, q.deferred, jetstream.ConsumerConfig{Durable: consumerDue, FilterSubject: subjectDue + "*"}); err != nil || q.opts.Exclusive {
+		return err
+	}
+	return q.ensureOwner(ctx)
+}
+
+// ensureOwner readies what the owner of what is ordered needs. What the last one
+// had in hand comes again when its lease has ended, too.
+func (q *Queue) ensureOwner(ctx context.Context) (err error) {
+	q.owner, err = q.stream(ctx, jetstream.StreamConfig{
+		Name: streamOwner, Description: "which dispatcher delivers what is ordered", Subjects: []string{subjectDeed}, MaxMsgsPerSubject: 1,
+	})
+	if err != nil {
+		return err
+	}
+	return q.consumer(ctx, q.deferred, jetstream.ConsumerConfig{
+		Durable: consumerDueOrdered, FilterSubject: subjectDueOrdered + "*", AckWait: q.opts.leaseTime,
+	})
 }
 
 // stream opens a stream, creating it when it is not there.
@@ -112,7 +140,7 @@ func (q *Queue) stream(ctx context.Context, cfg jetstream.StreamConfig) (jetstre
 
 // consumer opens a durable consumer.
 func (q *Queue) consumer(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig) error {
-	cfg.AckPolicy, cfg.AckWait, cfg.MaxAckPending = jetstream.AckExplicitPolicy, q.opts.ackWait, maxUnsettled
+	cfg.AckPolicy, cfg.AckWait, cfg.MaxAckPending = jetstream.AckExplicitPolicy, cmp.Or(cfg.AckWait, q.opts.ackWait), maxUnsettled
 	if _, err := s.CreateOrUpdateConsumer(ctx, cfg); err != nil {
 		return fmt.Errorf("opening the consumer %s: %w", cfg.Durable, err)
 	}

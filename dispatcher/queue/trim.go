@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,6 +13,9 @@ import (
 // trimGrain is the part of the retention by which a settled event may outstay
 // it, so that there is seldom something to trim.
 const trimGrain = 64
+
+// maxLag is how far a server may be behind that answers for a stream.
+const maxLag = time.Minute
 
 // trim removes settled events: those older than the retention, the oldest
 // beyond RetentionBytes and, when room is needed, all of them. It never removes
@@ -21,13 +26,22 @@ func (q *Queue) trim(ctx context.Context, now time.Time, used int64, needed bool
 	if state.Msgs == 0 {
 		return false, nil
 	}
-	settled, err := q.settledUpTo(ctx)
-	if err != nil || settled < state.FirstSeq {
+	floors, err := q.settledUpTo(ctx)
+	if err != nil {
 		return false, err
+	}
+	settled := slices.Max(slices.Collect(maps.Values(floors)))
+	if settled < state.FirstSeq {
+		return false, nil
 	}
 	upTo := settled
 	if !needed {
 		if upTo, err = q.outstayed(ctx, now, state, settled, used); err != nil || upTo < state.FirstSeq {
+			return false, err
+		}
+	}
+	for subject, floor := range floors {
+		if upTo, err = q.reach(ctx, now, subject, floor, upTo); err != nil || upTo < state.FirstSeq {
 			return false, err
 		}
 	}
@@ -37,13 +51,36 @@ func (q *Queue) trim(ctx context.Context, now time.Time, used int64, needed bool
 	return true, nil
 }
 
-// settledUpTo is the last event before which all are settled.
-func (q *Queue) settledUpTo(ctx context.Context) (uint64, error) {
+// reach is how far, up to a sequence, all events under a subject are settled, if
+// they are up to the message floor: those between are another's. (To purge by
+// subject would have the server read all that it has of that.)
+func (q *Queue) reach(ctx context.Context, now time.Time, subject string, floor, upTo uint64) (uint64, error) {
+	if floor >= upTo {
+		return upTo, nil
+	}
+	next, err := q.lookUp(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":%q}`, floor+1, subject))
+	if next == 0 && err == nil { // as far as that server knows: a new leader may be behind
+		next, err = q.sequenceAt(ctx, now.Add(-maxLag))
+	}
+	if err != nil || next == 0 {
+		return upTo, err
+	}
+	return min(upTo, next-1), nil
+}
+
+// settledUpTo is the last message before which all events are settled, of each
+// subject that they are under.
+func (q *Queue) settledUpTo(ctx context.Context) (map[string]uint64, error) {
 	c, err := q.events.Consumer(ctx, consumerFanout)
 	if err != nil {
-		return 0, fmt.Errorf("measuring the store: %w", err)
+		return nil, fmt.Errorf("measuring the store: %w", err)
 	}
-	return c.CachedInfo().AckFloor.Stream, nil
+	floor := c.CachedInfo().AckFloor.Stream
+	if q.opts.Exclusive {
+		return map[string]uint64{subjectEvents: floor}, nil
+	}
+	_, d, err := q.readDeed(ctx)
+	return map[string]uint64{subjectEvents: floor, subjectOrderedEvents: d.settled()}, err
 }
 
 // outstayed is the last settled event that need not be kept. How many bytes the

@@ -61,12 +61,16 @@ func (q *Queue) flushWaiting(records []owed) error {
 	for i, p := range packs {
 		msgs[i] = nats.NewMsg(subjectOfPack(p.queue, p.count))
 		msgs[i].Data = p.data
+		if p.queue.Key != 0 {
+			q.fence(msgs[i], streamWaiting)
+		}
 	}
 	sequences, err := q.publishAll(msgs)
 	if err != nil {
 		q.counted.doubt()
 		return err
 	}
+	q.written.Store(max(q.written.Load(), sequences[len(sequences)-1])) // nobody else stores it
 	for i, p := range packs {
 		q.books.waiting.add(sequences[i], tallies{p.queue: {p.count, len(p.data)}})
 	}
@@ -134,16 +138,19 @@ func (p *frontPack) tallies() tallies { return tallies{p.queue: {p.count, p.byte
 
 // next takes the next pack of a queue, nil when there is none that nobody has.
 func (q *Queue) next(ctx context.Context, from deliver.QueueID) (*frontPack, error) {
-	if q.opts.Exclusive {
+	if q.alone(from) {
 		return q.fronts.next(ctx, q, from)
 	}
 	return q.drains.next(ctx, q, from)
 }
 
+// alone reports whether nobody else reads a queue.
+func (q *Queue) alone(id deliver.QueueID) bool { return q.opts.Exclusive || id.Key != 0 }
+
 // letGo ends what next began, and returns the message that it came in where
 // somebody else could get it.
 func (q *Queue) letGo(pack *frontPack) *nats.Msg {
-	if q.opts.Exclusive {
+	if q.alone(pack.queue) {
 		defer q.fronts.leave(pack.queue)
 	} else {
 		defer q.drains.leave(pack.queue)
@@ -174,7 +181,11 @@ func (q *Queue) settled(pack *frontPack) {
 
 // Oldest implements [deliver.Backlog].
 func (q *Queue) Oldest(ctx context.Context, route string) (oldest deliver.QueueID, at time.Time, err error) {
-	for _, subjects := range []string{subjectsOfQueue(deliver.QueueID{Route: route}), subjectsOfKeys(route)} {
+	queues := []string{subjectsOfQueue(deliver.QueueID{Route: route}), subjectsOfKeys(route)}
+	if !q.serves() {
+		queues = queues[:1]
+	}
+	for _, subjects := range queues {
 		msg, err := q.firstWaiting(ctx, subjects)
 		if err != nil {
 			return deliver.QueueID{}, time.Time{}, fmt.Errorf("looking at the queues of %s: %w", route, err)

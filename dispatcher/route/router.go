@@ -36,6 +36,7 @@ type index struct {
 	globs    map[string][]glob // by the literal prefix of the pattern
 	prefixes []int             // the lengths of those prefixes, ascending
 	names    event.Names       // what ordering keys look at
+	ordered  bool              // an entry has an ordering key
 }
 
 type glob struct {
@@ -102,6 +103,7 @@ func (r *Router) index(e *Entry) {
 		r.namespaces[namespace] = ix
 	}
 	e.names = &ix.names
+	ix.ordered = ix.ordered || e.OrderingKey != ""
 	for _, p := range e.looks {
 		ix.names.Add(p)
 	}
@@ -150,6 +152,12 @@ func (e *Entry) firstMatch(eventType string) int {
 		return -1
 	}
 	return slices.IndexFunc(e.globs, func(p pattern) bool { return p.matches(eventType) })
+}
+
+// Orders reports whether any route of the namespace has an ordering key.
+func (r *Router) Orders(namespace string) bool {
+	ix := r.namespaces[namespace]
+	return ix != nil && ix.ordered
 }
 
 // Lookup returns the entry with the id, nil when there is none.

@@ -243,6 +243,17 @@ func TestARouteMayHaveTheLargestLimits(t *testing.T) {
 	build(t, rt)
 }
 
+func TestANamespaceOrdersWhenAnyOfItsRoutesDoes(t *testing.T) {
+	ordered := aRoute("orders/b", "item:*")
+	ordered.OrderingKey = "event.id"
+	r := build(t, aRoute("orders/a", "item:*"), ordered, aRoute("orders/c", "item:*"), aRoute("cms/a", "item:*"))
+	for namespace, want := range map[string]bool{"orders": true, "cms": false, "elsewhere": false} {
+		if got := r.Orders(namespace); got != want {
+			t.Errorf("%s orders: %t, want %t", namespace, got, want)
+		}
+	}
+}
+
 func TestSwapReportsWhetherTheTableChanged(t *testing.T) {
 	var c route.Current
 	if c.Load() != nil {

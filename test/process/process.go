@@ -162,14 +162,37 @@ func (d *Dispatcher) launch() (wait func(), err error) {
 // Signal sends s, which must be one that ends the process, and returns when it has.
 func (d *Dispatcher) Signal(tb testing.TB, s os.Signal) {
 	tb.Helper()
+	d.send(tb, s)
+	d.Wait(tb)
+}
+
+func (d *Dispatcher) send(tb testing.TB, s os.Signal) {
+	tb.Helper()
 	if err := d.cmd.Process.Signal(s); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Wait returns when the process has ended.
+func (d *Dispatcher) Wait(tb testing.TB) {
+	tb.Helper()
 	select {
 	case <-d.exited:
 	case <-time.After(stopPatience):
-		tb.Fatalf("the dispatcher has not ended %s after %s", stopPatience, s)
+		tb.Fatalf("the dispatcher has not ended after %s", stopPatience)
 	}
+}
+
+// Freeze stops the process where it stands, until [Dispatcher.Thaw].
+func (d *Dispatcher) Freeze(tb testing.TB) {
+	tb.Helper()
+	d.send(tb, syscall.SIGSTOP)
+}
+
+// Thaw has a frozen process go on.
+func (d *Dispatcher) Thaw(tb testing.TB) {
+	tb.Helper()
+	d.send(tb, syscall.SIGCONT)
 }
 
 // Kill ends the process with SIGKILL, if it runs.

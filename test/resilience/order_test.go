@@ -88,24 +88,17 @@ func TestDeliveriesWithAKeyKeepTheirOrderWhateverHappens(t *testing.T) {
 	s := &sequence{dice: rand.New(rand.NewPCG(dice.Uint64(), 0)), delivered: map[string]int{}} //nolint:gosec // which answers fail is no secret
 	kit := receiver.New(t, receiver.Options{IDsOnly: true})
 	kit.On("/", s.answer)
-	ordered := aRoute(hook, kit.URL("/"))
-	ordered.OrderingKey = "event.data.key"
-	ordered.Timeout = 300 * time.Millisecond
-	ordered.Breaker = route.Breaker{Failures: 8, OpenFor: 300 * time.Millisecond}
-	ordered.Retry.Backoff = ordered.Retry.Backoff[:0]
-	for range 50 {
-		ordered.Retry.Backoff = append(ordered.Retry.Backoff, 200*time.Millisecond)
-	}
-	p := process.New(t, process.Options{Routes: []route.Route{ordered}})
+	p := process.New(t, process.Options{Routes: []route.Route{anOrderedRoute(kit.URL("/"))}})
 	p.Start(t)
 
 	const keys = 12
 	end := time.Now().Add(duration(t, 6*time.Second))
+	stop := make(chan struct{})
 	posted := make([]int, keys)
 	var producing sync.WaitGroup
 	for k := range keys {
 		producing.Go(func() {
-			posted[k] = count(t.Context(), p, fmt.Sprint("key-", k), end, time.Duration(k)*5*time.Millisecond)
+			posted[k] = count(t.Context(), p.Events, fmt.Sprint("key-", k), stop, time.Duration(k)*5*time.Millisecond)
 		})
 	}
 	for time.Now().Before(end) {
@@ -117,6 +110,7 @@ func TestDeliveriesWithAKeyKeepTheirOrderWhateverHappens(t *testing.T) {
 		}
 		p.Start(t)
 	}
+	close(stop)
 	producing.Wait()
 	s.heal()
 
@@ -126,6 +120,14 @@ func TestDeliveriesWithAKeyKeepTheirOrderWhateverHappens(t *testing.T) {
 	}
 	eventually.True(t, "every event of every key to be delivered", func() bool { return s.taken() >= total })
 	eventually.True(t, "nothing to be pending", func() bool { return pending(t, p) == 0 })
+	s.report(t, total, keys)
+}
+
+// report fails the test where an event of a key came before its turn.
+func (s *sequence) report(t *testing.T, total, keys int) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i, wrong := range s.wrongs {
 		if i < 20 {
 			t.Error(wrong)
@@ -134,18 +136,40 @@ func TestDeliveriesWithAKeyKeepTheirOrderWhateverHappens(t *testing.T) {
 	t.Logf("%d events of %d keys; %d came again", total, keys, s.again)
 }
 
-// count posts events of a key until end, numbered from 1 on, and returns how
-// many. The next one is posted when the one before it was accepted.
-func count(ctx context.Context, p *process.Dispatcher, key string, end time.Time, every time.Duration) (n int) {
-	for time.Now().Before(end) && ctx.Err() == nil {
+// anOrderedRoute is a route by the key of the events that tries again soon.
+func anOrderedRoute(url string) route.Route {
+	r := aRoute(hook, url)
+	r.OrderingKey = "event.data.key"
+	r.Timeout = 300 * time.Millisecond
+	r.Breaker = route.Breaker{Failures: 8, OpenFor: 300 * time.Millisecond}
+	r.Retry.Backoff = r.Retry.Backoff[:0]
+	for range 50 {
+		r.Retry.Backoff = append(r.Retry.Backoff, 200*time.Millisecond)
+	}
+	return r
+}
+
+// count posts events of a key until it is to stop, numbered from 1 on, and
+// returns how many. The next one is posted when the one before it was accepted.
+func count(ctx context.Context, events func() string, key string, stop <-chan struct{}, every time.Duration) (n int) {
+	for !closed(stop) && ctx.Err() == nil {
 		n++
 		data := fmt.Appendf(nil, `{"key":%q,"n":%d}`, key, n)
 		for status := 0; status != http.StatusAccepted && ctx.Err() == nil; {
-			if _, status = post(ctx, p.Events(), "x", fmt.Sprint(key, "-", n), data); status != http.StatusAccepted {
+			if _, status = post(ctx, events(), "x", fmt.Sprint(key, "-", n), data); status != http.StatusAccepted {
 				pause(5*time.Millisecond, nil)
 			}
 		}
 		pause(every, nil)
 	}
 	return n
+}
+
+func closed(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
 }

@@ -15,7 +15,6 @@ import (
 // A report is what a dispatcher says of itself, as far as the tests need it.
 type report struct {
 	Digest    string
-	Shared    bool
 	Counted   bool
 	Summaries []struct {
 		Route                        string
