@@ -56,9 +56,11 @@ type chain struct {
 	phantoms  int    // how often, in a row, the store had fewer
 	burying   int    // deliveries that were given up, and are not on disk
 
-	// It has only what came out of the store once more, while its key shared a
-	// slot: what is new belongs there.
-	isLeft bool
+	// What is new belongs into the slot of its key: it has only what came out of
+	// the store once more, or precedes.
+	isLeft   bool
+	precedes bool // its slot waits for it: see lane.rank
+	behind   int  // chains, where it is a slot: those that precede it
 
 	fetching bool // somebody is at its queue
 	listed   bool // among order.ready
@@ -98,9 +100,9 @@ func (c *chain) tailless() bool {
 func (c *chain) hasFront() bool { return len(c.followers) > 0 && c.followers[0].own }
 
 // blocked reports whether one that was put off or given up goes before all
-// that wait.
+// that wait, or what chains have that precede it.
 func (c *chain) blocked() bool {
-	return c.inherited+c.burying > 0 || slices.ContainsFunc(c.away, func(a away) bool { return !a.back })
+	return c.inherited+c.burying+c.behind > 0 || slices.ContainsFunc(c.away, func(a away) bool { return !a.back })
 }
 
 // stored reports whether one that was put off, and goes before all that wait, is

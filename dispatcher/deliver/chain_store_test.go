@@ -253,3 +253,54 @@ func TestWhatComesBackTwiceLetsNothingOvertakeWhatSharesASlot(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatComesAfterACrashGoesBehindTheChainOfItsKeyAndItsSlot(t *testing.T) {
+	t.Parallel()
+	const key = route.Key(1026)
+	slot := deliver.SlotOf(key)
+	for _, tt := range []struct {
+		name             string
+		waiting, settled route.Key // chains of what waits, and of what was done with before
+		isParked         bool      // what was done with
+	}{
+		{"what waits is in the slot", slot, key, false},
+		{"what waits is in the slot, and something is put off", slot, key, true},
+		{"what waits is in its own chain", key, slot, false},
+		{"what waits is in its own chain, and something is put off", key, slot, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rc, rd := newReceivers(), newReader()
+				rc.on("a", rd.slowly(time.Second))
+				b := &backlog{}
+				store := b.Enqueue
+				if tt.isParked {
+					store = b.Defer
+				}
+				again := deliver.Deferral{Route: "cms/a", Key: tt.settled, Attempts: 1, Event: anEvent(rd.expect("again 0"))}
+				if err := store(t.Context(), again); err != nil {
+					t.Fatal(err)
+				}
+				want := names("k", 8)
+				for _, name := range want[:5] {
+					d := deliver.Deferral{Route: "cms/a", Key: tt.waiting, Event: anEvent(rd.expect(name))}
+					if err := b.Enqueue(t.Context(), d); err != nil {
+						t.Fatal(err)
+					}
+				}
+				r := startOn(t, b, rc.options, ordered())
+				for _, name := range want[5:] {
+					r.postKey(rd.expect(name), key)
+				}
+				r.pass(time.Minute)
+				if got := rd.of("k"); !slices.Equal(got, want) {
+					t.Errorf("the order is %v", got)
+				}
+				if n := len(rd.of("again")); n != 1 || r.Chains() != 0 || len(b.parked)+len(b.waiting("cms/a", key))+len(b.waiting("cms/a", slot)) != 0 {
+					t.Errorf("what was done with went out %d times, %d chains are left", n, r.Chains())
+				}
+			})
+		})
+	}
+}

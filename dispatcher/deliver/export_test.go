@@ -179,6 +179,9 @@ func (p Parked) State() (waits, works bool) {
 // BoundChains has all lanes together have few chains, and then slots.
 func (l *Lanes) BoundChains(n int64) { l.pools.chains.size = n }
 
+// SlotOf is exported for its test.
+var SlotOf = slotOf
+
 // Chains is how many chains there are.
 func (l *Lanes) Chains() (n int) {
 	for _, ln := range l.all() {

@@ -129,6 +129,11 @@ func (ln *lane) prune(c *chain) {
 	}
 	o.unlist(c)
 	delete(o.chains, c.key)
+	if c.precedes {
+		slot := o.chains[slotOf(c.key)]
+		slot.behind--
+		defer ln.advance(slot)
+	}
 	if c.key == slotOf(c.key) {
 		o.slots--
 	} else {

@@ -124,9 +124,25 @@ func (ln *lane) recall(k route.Key, tail, deferred int) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	c := ln.chain(k)
-	c.isLeft = false // nobody knows by now what came first
 	c.tail += tail
 	ln.order.waiting += tail
 	c.inherited += deferred
 	ln.advance(c)
+}
+
+// rank has slots wait for the chains of their keys, once all are recalled. Where
+// the store has something of a key in both, one of them has only what was done
+// with before a crash, and nobody knows which by now. So what comes now goes
+// behind both.
+func (ln *lane) rank() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	o := ln.order
+	for k, c := range o.chains {
+		slot := o.chains[slotOf(k)]
+		if c.isLeft = slot != nil && slot != c; c.isLeft {
+			c.precedes = true
+			slot.behind++
+		}
+	}
 }

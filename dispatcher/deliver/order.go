@@ -19,19 +19,21 @@ func (l *Lanes) Prepare(ctx context.Context) error {
 		return fmt.Errorf("counting what is put off: %w", err)
 	}
 	lanes := map[*lane]struct{}{}
-	for id, n := range waiting {
+	recall := func(id QueueID, tail, deferred int) {
 		if id.Key != 0 {
 			ln := l.lane(id.Route)
-			ln.recall(id.Key, n, 0)
+			ln.recall(id.Key, tail, deferred)
 			lanes[ln] = struct{}{}
 		}
 	}
+	for id, n := range waiting {
+		recall(id, n, 0)
+	}
 	for id, n := range deferred {
-		if id.Key != 0 {
-			l.lane(id.Route).recall(id.Key, 0, n)
-		}
+		recall(id, 0, n)
 	}
 	for ln := range lanes {
+		ln.rank()
 		l.wake(ln)
 	}
 	return nil

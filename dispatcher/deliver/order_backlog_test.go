@@ -84,7 +84,7 @@ func (l *life) Dequeue(_ context.Context, id deliver.QueueID) ([]deliver.Deferra
 			continue
 		}
 		s.taken = true
-		claim := l.claim(func() {
+		claim := l.claim(l.lag, func() {
 			l.queues[id] = slices.DeleteFunc(l.queues[id], func(q *stored) bool { return q == s })
 		})
 		return []deliver.Deferral{s.Deferral}, []*event.Claim{claim}, nil

@@ -34,7 +34,8 @@ type world struct {
 	stream  []*publication
 	queues  map[deliver.QueueID][]*stored
 	parked  []*parkedPack
-	failing int // see prompt
+	failing int           // see prompt
+	lag     time.Duration // at most, until what is settled has left the queues
 
 	mood    func(n int) answer
 	keys    []route.Key
@@ -90,7 +91,10 @@ func newWorld(t *testing.T, seed uint64) *world {
 		dice:   rand.New(rand.NewPCG(seed, 7)), //nolint:gosec // a test wants the same numbers each time
 		queues: map[deliver.QueueID][]*stored{}, active: map[route.Key]int{}, numbers: map[string]int{},
 		keys: []route.Key{1, 2, 3},
-		mood: func(int) answer { return answer{status: http.StatusOK} },
+		mood: func(int) answer { return answer{status: http.StatusOK} }, lag: soon,
+	}
+	if seed%8 == 0 { // a crash leaves more in the store that is done with
+		w.lag = 8 * time.Second
 	}
 	if seed%4 == 0 { // more of them than a lane has room for, and some in one slot
 		w.keys = []route.Key{1, 1025, 2049, 2, 1026, 3, 4, 5, 0}
@@ -204,7 +208,7 @@ func (l *life) nextPublication() *publication {
 }
 
 func (l *life) publish(p *publication) {
-	claim := l.claim(func() { p.settled = true })
+	claim := l.claim(soon, func() { p.settled = true })
 	e := l.router.Load().Entries()[0]
 	for n := p.first; n < p.first+p.n; n++ {
 		claim.Add(1)
@@ -214,11 +218,14 @@ func (l *life) publish(p *publication) {
 	claim.Done()
 }
 
+// soon is at most how long it takes until it is on disk that an event is settled.
+const soon = 10 * time.Millisecond
+
 // claim makes a claim whose release takes effect a little later, if the
 // dispatcher lives until then.
-func (l *life) claim(release func()) *event.Claim {
+func (l *life) claim(lag time.Duration, release func()) *event.Claim {
 	return event.NewClaim(func() {
-		time.AfterFunc(time.Duration(l.roll(10))*time.Millisecond, func() {
+		time.AfterFunc(time.Duration(l.roll(int(lag.Milliseconds())))*time.Millisecond, func() {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if !l.ended() {
@@ -230,7 +237,7 @@ func (l *life) claim(release func()) *event.Claim {
 
 func (l *life) returnDue(ctx context.Context) {
 	for _, p := range l.takeDue() {
-		claim := l.claim(func() {
+		claim := l.claim(l.lag, func() {
 			l.parked = slices.DeleteFunc(l.parked, func(q *parkedPack) bool { return q == p })
 		})
 		for _, d := range p.ds {

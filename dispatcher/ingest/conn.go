@@ -106,7 +106,7 @@ func (c *conn) begin(n int) (nothing bool, err error) {
 }
 
 // occupy says that an event is going to be stored once it has been read, or that
-// it is not.
+// this is over.
 func (c *conn) occupy(busy bool) {
 	if c == nil {
 		return

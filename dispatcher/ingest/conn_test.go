@@ -139,6 +139,54 @@ func TestOtherHandlersNoticeACallerThatLeaves(t *testing.T) {
 	}
 }
 
+// The first byte of a request may come, and be read, while the one before the event
+// is answered. Whether it is read by then nobody can tell, so this tries often.
+func TestOtherHandlersNoticeACallerThatLeavesAfterAnEventWhoseSuccessorHadBegun(t *testing.T) {
+	for range 100 {
+		first, goOn := make(chan struct{}), make(chan struct{})
+		left, over := make(chan struct{}), make(chan struct{})
+		mux := http.NewServeMux()
+		mux.Handle(ingest.Pattern, ingest.New(store(kept), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)))
+		mux.HandleFunc("/first", func(http.ResponseWriter, *http.Request) { close(first); <-goOn })
+		mux.HandleFunc("/other", func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+				close(left)
+			case <-over:
+			}
+		})
+		server := start(t, mux)
+		connection := open(t, server)
+		say(t, connection, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n"+postOf(small, "1.1", ""))
+		<-first
+		say(t, connection, "G")
+		close(goOn)
+		say(t, connection, "ET /other HTTP/1.1\r\nHost: a\r\n\r\n")
+		endOf(connection)
+		select {
+		case <-left:
+		case <-time.After(10 * time.Second):
+			close(over)
+			t.Fatal("the handler was not told")
+		}
+		server.Close()
+	}
+}
+
+// endOf tells that nothing more will be sent.
+func endOf(connection net.Conn) {
+	if c, ok := connection.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite()
+	}
+}
+
+func say(t *testing.T, connection net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(connection, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // open connects to server.
 func open(t *testing.T, server *httptest.Server) net.Conn {
 	t.Helper()

@@ -87,6 +87,7 @@ func (h *Handler) Within(room float64) *Handler {
 // ServeHTTP stores the events of one request, all of them or none.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	defer connOf(r).occupy(false) // or the next request would be taken for this one
 	result, count := h.serve(w, r, start)
 	h.metrics.observe(result, count, time.Since(start))
 }
@@ -204,21 +205,15 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, err
 }
 
-func readAll(w http.ResponseWriter, r *http.Request) (body []byte, err error) {
+func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength != 0 { // with a body that is empty net/http reads on already
-		c := connOf(r)
-		c.occupy(true)
-		defer func() {
-			if err != nil {
-				c.occupy(false)
-			}
-		}()
+		connOf(r).occupy(true)
 	}
 	if r.ContentLength < 0 {
 		return io.ReadAll(http.MaxBytesReader(w, r.Body, event.MaxBody))
 	}
-	body = make([]byte, r.ContentLength)
-	_, err = io.ReadFull(r.Body, body)
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(r.Body, body)
 	return body, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/event"
 )
@@ -184,6 +186,14 @@ func (q *Queue) HandedOver() int {
 	defer q.fresh.mu.Unlock()
 	return q.fresh.bytes
 }
+
+// VisitFew visits what comes for one request, of which so many were visited before.
+func VisitFew(ctx context.Context, sub *nats.Subscription, visited uint64) error {
+	return visitFew(ctx, sub, &visited, func(*nats.Msg) error { return nil })
+}
+
+// ErrMissed says that a message was missed.
+var ErrMissed = errMissed
 
 // Renewed is when the lease that it holds was last renewed.
 func (q *Queue) Renewed() time.Time { return *q.owning.Load().sent.Load() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -124,6 +125,9 @@ func visitFew(ctx context.Context, sub *nats.Subscription, visited *uint64, visi
 			}
 			left--
 		case statusHeartbeat:
+			if sent, _ := strconv.ParseUint(msg.Header.Get("Nats-Last-Consumer"), 10, 64); sent > *visited {
+				return errMissed // it got lost between servers, and may be the last for long
+			}
 		case statusExpired:
 			return nil
 		default:

@@ -22,15 +22,30 @@ const (
 	leaseParts = 12
 )
 
-var errDisowned = errors.New("another dispatcher has taken over what is ordered, for this one was cut off from the store for too long; it has to be restarted")
+var (
+	errDisowned = errors.New("another dispatcher has taken over what is ordered, for this one was cut off from the store for too long; it has to be restarted")
+	errRemade   = errors.New("a stream of the store was deleted, or made anew, and what is ordered has to be taken over again; the dispatcher has to be restarted")
+)
 
 // A deed says who owns what is ordered, and how far that has come. It is the last
 // message under its subject, and is replaced by compare-and-set: so only its
 // holder moves the place, and who takes over goes on from there. It is respected
 // for as long as it is renewed, as a lease is.
 type deed struct {
-	Holder string `json:"holder,omitempty"` // empty when it was given up
+	Holder string    `json:"holder,omitempty"` // empty when it was given up
+	Events time.Time `json:"events"`           // when the stream was made that the place is in
 	place
+}
+
+// in is the place in the stream of events as it is now: that may have been made
+// anew, or restored as it was earlier. What comes again is no harm.
+func (d deed) in(events *jetstream.StreamInfo) place {
+	if !d.Events.Equal(events.Created) {
+		return place{}
+	}
+	p := d.place
+	p.UpTo = min(p.UpTo, events.State.LastSeq)
+	return p
 }
 
 // An ownership makes one dispatcher of those that share a store the one that
@@ -53,7 +68,8 @@ type ownership struct {
 	seq  uint64                    // of the last renewal that is known
 	sent atomic.Pointer[time.Time] // of the last one that was heard; nil before
 
-	began    place // where the last owner was
+	events   time.Time // when their stream was made
+	began    place     // where the last owner was
 	progress progress
 
 	renewing sync.WaitGroup
@@ -66,6 +82,10 @@ func (o *ownership) take(ctx context.Context) error {
 	var since time.Time
 	for ctx.Err() == nil {
 		last, d, err := o.q.readDeed(ctx)
+		var events *jetstream.StreamInfo
+		if err == nil {
+			events, err = o.q.events.Info(ctx)
+		}
 		switch {
 		case err != nil:
 			o.q.opts.Log.Warn("who delivers what is ordered cannot be learned, trying again", "err", err)
@@ -73,7 +93,7 @@ func (o *ownership) take(ctx context.Context) error {
 			seen, since = last, time.Now()
 		}
 		if err == nil && (d.Holder == "" || d.Holder == o.holder || time.Since(since) >= o.time) {
-			o.seq, o.began = last, d.place
+			o.seq, o.events, o.began = last, events.Created, d.in(events)
 			if o.renew(ctx) == nil {
 				return nil
 			}
@@ -94,8 +114,8 @@ func (o *ownership) keep(ctx context.Context) {
 		was := o.valid()
 		err := o.renew(ctx)
 		switch {
-		case errors.Is(err, errDisowned):
-			o.q.disown()
+		case errors.Is(err, errDisowned), errors.Is(err, errRemade):
+			o.q.disown(err)
 			return
 		case ctx.Err() != nil:
 		case was && !o.valid():
@@ -106,11 +126,11 @@ func (o *ownership) keep(ctx context.Context) {
 	}
 }
 
-// disown ends a queue that has been replaced as the owner of what is ordered.
-func (q *Queue) disown() {
-	text := errDisowned.Error()
+// disown ends a queue that cannot be the owner of what is ordered any more.
+func (q *Queue) disown(why error) {
+	text := why.Error()
 	q.broken.Store(&text)
-	q.fail(errDisowned)
+	q.fail(why)
 }
 
 // valid reports whether nobody else can hold the lease. A process that was
@@ -126,6 +146,9 @@ func (o *ownership) valid() bool {
 
 // renew writes the deed anew.
 func (o *ownership) renew(ctx context.Context) error {
+	if !o.events.Equal(o.q.events.CachedInfo().Created) { // of the last measure
+		return errRemade
+	}
 	sent := time.Now()
 	seq, err := o.write(ctx, o.holder)
 	if err == nil {
@@ -135,6 +158,8 @@ func (o *ownership) renew(ctx context.Context) error {
 	}
 	last, d, readErr := o.q.readDeed(ctx)
 	switch {
+	case readErr != nil && o.q.lacks(ctx, streamOwner):
+		return errRemade
 	case readErr != nil || last <= o.seq: // which may be from a server that lags
 		return err
 	case d.Holder != o.holder:
@@ -155,7 +180,7 @@ func (o *ownership) release(ctx context.Context) {
 
 // write replaces the deed, unless somebody else has done so.
 func (o *ownership) write(ctx context.Context, holder string) (uint64, error) {
-	text, err := json.Marshal(deed{holder, o.progress.place(o.began)})
+	text, err := json.Marshal(deed{holder, o.events, o.progress.place(o.began)})
 	if err != nil {
 		return 0, err
 	}
@@ -183,6 +208,14 @@ func (q *Queue) readDeed(ctx context.Context) (seq uint64, d deed, err error) {
 		return 0, deed{}, fmt.Errorf("learning who delivers what is ordered: %w", err)
 	}
 	return msg.Sequence, d, nil
+}
+
+// lacks reports whether a stream is known not to be there.
+func (q *Queue) lacks(ctx context.Context, stream string) bool {
+	ctx, cancel := context.WithTimeout(ctx, q.opts.leaseTime/6)
+	defer cancel()
+	_, err := q.js.Stream(ctx, stream)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 // Lead waits until this dispatcher owns what is ordered among those that share

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -62,6 +63,19 @@ func (r *reign) has() bool {
 func (r *reign) await(t *testing.T) {
 	t.Helper()
 	eventually.True(t, "the dispatcher to own what is ordered", r.has)
+}
+
+// fails returns when it has ended, which it has to do, with an error.
+func (r *reign) fails(t *testing.T) {
+	t.Helper()
+	select {
+	case err := <-r.ended:
+		if err == nil {
+			t.Error("it ends without an error")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it goes on")
+	}
 }
 
 func untilDone(ctx context.Context) { <-ctx.Done() }
@@ -352,6 +366,98 @@ func TestAnOwnerThatIsCutOffRestsAndGoesOnIfNobodyHasTakenOver(t *testing.T) {
 	case err := <-r.ended:
 		t.Errorf("it has ended, with error %v", err)
 	default:
+	}
+}
+
+// As when the disk of its only server is lost: its sequences begin anew.
+func TestOrderedEventsOfAStreamThatWasMadeAnewAreNotTakenForSettled(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), sharing(time.Hour))
+	add := func(id string) {
+		t.Helper()
+		if err := s.Append(t.Context(), []event.Event{anOrder(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	came := make(chan string, 10)
+	takeAll := func(q *queue.Queue) *reign {
+		return lead(t, q, func(ctx context.Context) {
+			q.OrderedEvents(ctx, noGate, func(st event.Stored) { came <- st.Event.ID; st.Claim.Done() })
+		})
+	}
+	q := s.another(t, sharing(time.Second))
+	r := takeAll(q)
+	for i := range 3 {
+		add(fmt.Sprint(i))
+		<-came
+	}
+	renewed(t, q)
+	renewed(t, q)
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "POSTRIDER_EVENTS"); err != nil {
+		t.Fatal(err)
+	}
+	heir := s.another(t, sharing(time.Second))
+	add("new")
+	r.fails(t)
+	if err := s.Measure(t.Context(), time.Now().Add(48*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	takeAll(heir)
+	select {
+	case id := <-came:
+		if id != "new" {
+			t.Errorf("%s came, want new", id)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("what was accepted never comes")
+	}
+}
+
+func TestAnOwnerThatFindsNoPlaceForItsDeedFails(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), sharing(time.Second))
+	r := lead(t, s.Queue, untilDone)
+	r.await(t)
+	js, err := jetstream.New(s.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), "POSTRIDER_OWNER"); err != nil {
+		t.Fatal(err)
+	}
+	r.fails(t)
+}
+
+// What gets lost between two servers is not sent again by itself.
+func TestWhatGotLostOnItsWayIsMissedThoughNothingFollows(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), sharing(time.Minute))
+	if err := s.Append(t.Context(), []event.Event{anOrder("1")}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.stream(t, "POSTRIDER_EVENTS").CreateConsumer(t.Context(), jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := c.Next(); err != nil || lost.Data() == nil {
+		t.Fatal(err)
+	}
+	for visited, want := range []error{queue.ErrMissed, nil} { // of the one that was sent
+		sub, err := s.conn.SubscribeSync(s.conn.NewInbox())
+		if err != nil {
+			t.Fatal(err)
+		}
+		request := `{"batch":16,"expires":2500000000,"idle_heartbeat":1000000000}`
+		if err := s.conn.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.POSTRIDER_EVENTS."+c.CachedInfo().Name, sub.Subject, []byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		if err := queue.VisitFew(t.Context(), sub, uint64(visited)); !errors.Is(err, want) {
+			t.Errorf("with %d visited: %v, want %v", visited, err, want)
+		}
 	}
 }
 

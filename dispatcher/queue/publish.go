@@ -112,7 +112,7 @@ func (q *Queue) publish(msgs []*nats.Msg) ([]uint64, error) {
 		case context.Cause(q.works) != nil:
 			return nil, context.Cause(q.works)
 		case hasCode(err, codeWrongLast): // see fences
-			q.disown()
+			q.disown(errDisowned)
 			return nil, errDisowned
 		case !q.remote() || !Passing(err) || time.Until(deadline) < retryPause:
 			return nil, classify(err)

@@ -80,7 +80,7 @@ func (q *Queue) settledUpTo(ctx context.Context) (map[string]uint64, error) {
 		return map[string]uint64{subjectEvents: floor}, nil
 	}
 	_, d, err := q.readDeed(ctx)
-	return map[string]uint64{subjectEvents: floor, subjectOrderedEvents: d.settled()}, err
+	return map[string]uint64{subjectEvents: floor, subjectOrderedEvents: d.in(q.events.CachedInfo()).settled()}, err
 }
 
 // outstayed is the last settled event that need not be kept. How many bytes the

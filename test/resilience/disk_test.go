@@ -23,8 +23,9 @@ func TestAStoreThatCannotGrowRefusesEventsAndLosesNone(t *testing.T) {
 	}{
 		{"no room left for the store", []string{"--store-max-bytes", "16777216"}, "", http.StatusTooManyRequests, 0},
 		{"a disk that is kept from filling up", []string{"--store-min-free-bytes", "9000000000000000"}, "", http.StatusTooManyRequests, 0},
-		// No file may grow beyond 4 MiB: the write itself fails, as on a full disk.
-		{"writes that fail", nil, `ulimit -f 8192; exec "$@"`, http.StatusServiceUnavailable, 0},
+		// No file may grow beyond 2 MiB, a quarter of what a file of the store has: the
+		// write itself fails, as on a full disk.
+		{"writes that fail", nil, `ulimit -f 4096; exec "$@"`, http.StatusServiceUnavailable, 0},
 		{"a file system that is full", []string{"--store-min-free-bytes", "0"}, "", http.StatusServiceUnavailable, 24},
 		{"a file system that is kept from filling up", []string{"--store-min-free-bytes", "201326592"}, "", http.StatusTooManyRequests, 256},
 	} {

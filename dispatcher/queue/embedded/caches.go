@@ -18,15 +18,9 @@ import (
 // so it is not shorter.
 const CacheTime = 2 * time.Second
 
-// fileSize is where a file of messages ends, in bytes, unless one message is
-// larger. A file is in memory as a whole, for one message too, and so is the last
-// one of each stream. By itself the server has files of twice that. It keeps buffers
-// of 1 and of 4 MiB for them: what lies between takes as much as 4.
-const fileSize = 4 << 20
-
-// LimitCaches bounds by [CacheTime] and the size of files what the streams that are
-// there by now keep in memory of what is written from now on. The server has both in
-// a FileStoreConfig, but takes none from a program that embeds it. So they are set where
+// LimitCaches bounds by [CacheTime] what the streams that are there by now keep
+// in memory of what is written from now on. The server has that as CacheExpire of
+// a FileStoreConfig, but takes none from a program that embeds it. So it is set where
 // the server has it, under the server's locks. It is an error, and nothing is
 // set, when that place is not the known one: then the server is another version.
 func (s *Server) LimitCaches() error {
@@ -63,7 +57,7 @@ func limitCache(stream reflect.Value) error {
 	}
 	lock.Lock()
 	defer lock.Unlock()
-	config.CacheExpire, config.BlockSize = CacheTime, fileSize
+	config.CacheExpire = CacheTime
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package embedded_test
 
 import (
-	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -20,64 +18,7 @@ func TestWhatWasWrittenLeavesTheMemoryWithinSeconds(t *testing.T) {
 		written = 96
 		kept    = 24 << 20 // the file that is written to, and what the collector has not come to
 	)
-	js, stream := limited(t, t.TempDir())
-	before := held()
-	for range written {
-		ack, err := js.Publish(t.Context(), "s", make([]byte, message))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := stream.GetMsg(t.Context(), ack.Sequence); err != nil { // what is read is kept longest
-			t.Fatal(err)
-		}
-	}
-	// The server's own time would let nothing go before this is over.
-	deadline := time.After(8 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for held() > before+kept {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%d MB were written, and %d MB are still in memory", written, (held()-before)>>20)
-		}
-	}
-}
-
-// A file is read and kept as a whole, also for one small message.
-func TestFilesOfMessagesAreSmall(t *testing.T) {
-	const message, written, largest = 1 << 20, 24, 4 << 20
-	dir := t.TempDir()
-	js, _ := limited(t, dir)
-	for range written {
-		if _, err := js.Publish(t.Context(), "s", make([]byte, message)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files := 0
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".blk" {
-			return err
-		}
-		files++
-		info, err := d.Info()
-		if err == nil && info.Size() > largest {
-			t.Errorf("%s has %d bytes", path, info.Size())
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if least := message * written / largest; files < least {
-		t.Errorf("there are %d files, and %d MB were written", files, message*written>>20)
-	}
-}
-
-// limited makes a stream S of a server with limited caches.
-func limited(t *testing.T, dir string) (jetstream.JetStream, jetstream.Stream) {
-	t.Helper()
-	server, err := embedded.Start(dir, false, slog.New(slog.DiscardHandler))
+	server, err := embedded.Start(t.TempDir(), false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +41,27 @@ func limited(t *testing.T, dir string) (jetstream.JetStream, jetstream.Stream) {
 	if err := server.LimitCaches(); err != nil {
 		t.Fatal(err)
 	}
-	return js, stream
+	before := held()
+	for range written {
+		ack, err := js.Publish(t.Context(), "s", make([]byte, message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.GetMsg(t.Context(), ack.Sequence); err != nil { // what is read is kept longest
+			t.Fatal(err)
+		}
+	}
+	// The server's own time would let nothing go before this is over.
+	deadline := time.After(8 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for held() > before+kept {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d MB were written, and %d MB are still in memory", written, (held()-before)>>20)
+		}
+	}
 }
 
 // held is how many bytes of the heap are in use after what can go has gone: what
