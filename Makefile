@@ -1,5 +1,7 @@
 # Postrider. "make" or "make help" lists what can be done. It needs Go, git and
 # make; every tool is a Go module, pinned in hack/tools.mod and hack/k8s/go.mod.
+# The tests need Apache httpd too, which hack/apache/fetch.sh finds or has apt
+# download.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -39,6 +39,7 @@ const systemNamespace = "postrider-system"
 var (
 	api       client.Client
 	asManager client.Client // with the rights of the manager
+	server    *rest.Config  // of the API server, as its administrator
 	peer      *dispatcher
 	logs      syncBuffer
 
@@ -55,18 +56,18 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:forbidigo // there is no test yet whose context it could be
 	defer cancel()
 	env := &envtest.Environment{CRDDirectoryPaths: []string{"../config/crd/bases"}, ErrorIfCRDPathMissing: true}
-	cfg, err := env.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server (is KUBEBUILDER_ASSETS set to what hack/k8s/build.sh prints?):", err)
-		return 1
-	}
-	defer func() {
+	defer func() { // also if its CRDs were refused
 		cancel()
 		running.Wait()
 		if err := env.Stop(); err != nil {
 			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
 		}
 	}()
+	cfg, err := env.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting the API server (is KUBEBUILDER_ASSETS set to what hack/k8s/build.sh prints?):", err)
+		return 1
+	}
 	if err := start(ctx, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -80,6 +81,7 @@ func start(ctx context.Context, cfg *rest.Config) error {
 	if err != nil {
 		return err
 	}
+	server = cfg
 	if api, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
@@ -151,7 +153,14 @@ func applyFolder(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, file := range k.Resources {
-		b, err := os.ReadFile(filepath.Join(dir, file))
+		path := filepath.Join(dir, file)
+		if filepath.Ext(path) == "" { // a folder
+			if err := applyFolder(ctx, path); err != nil {
+				return err
+			}
+			continue
+		}
+		b, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}

@@ -11,10 +11,12 @@ func TestTheSamplesApplyAndAreReady(t *testing.T) {
 	if err := applyFolder(t.Context(), "../config/samples"); err != nil {
 		t.Fatal(err)
 	}
-	becomes(t, "cms", "page-created", "Ready=True/Ready")
-	becomes(t, "cms", "search-index", "Ready=True/Ready")
+	for _, name := range []string{"page-created", "page-approved", "page-review", "search-index"} {
+		becomes(t, "cms", name, "Ready=True/Ready")
+	}
 	policyBecomes(t, "cms", "default", ready)
 	itemBecomes(t, "cms", "pages", ready)
+	itemBecomes(t, "cms", "review", ready)
 	until(t, func() error {
 		r := routeOf(t, "cms/page-created")
 		if r.URL != "http://127.0.0.1:9400/hooks/pages" || r.Authorization == nil || r.Signing == nil || r.Condition == "" {

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -66,7 +67,15 @@ func (r *tableReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.R
 	if written > 0 {
 		log.FromContext(ctx).Info("the table is published", "digest", router.Digest(), "routes", router.Len(), "shards", written)
 	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: left(result.Until, snapshot.Now)}, nil
+}
+
+// left is how long it is from now until then; 0 = then is never.
+func left(then, now time.Time) time.Duration {
+	if then.IsZero() {
+		return 0
+	}
+	return max(then.Sub(now), time.Second)
 }
 
 // pack makes of t what is published, and of that, as a dispatcher will, the
@@ -101,7 +110,7 @@ func (r *tableReconciler) load(ctx context.Context) (compile.Snapshot, error) {
 			return compile.Snapshot{}, err
 		}
 	}
-	s := compile.Snapshot{Webhooks: webhooks.Items, AuthorizationItems: items.Items, WebhookPolicies: policies.Items}
+	s := compile.Snapshot{Webhooks: webhooks.Items, AuthorizationItems: items.Items, WebhookPolicies: policies.Items, Now: time.Now()}
 	var err error
 	s.Secrets, err = r.secrets.load(ctx, compile.References(s))
 	return s, err

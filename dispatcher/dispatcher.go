@@ -20,8 +20,10 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/access"
 	"github.com/postrider/postrider/dispatcher/admin"
+	"github.com/postrider/postrider/dispatcher/authorize"
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
+	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/fanout"
 	"github.com/postrider/postrider/dispatcher/ingest"
 	"github.com/postrider/postrider/dispatcher/operate"
@@ -29,12 +31,21 @@ import (
 	"github.com/postrider/postrider/dispatcher/queue"
 	"github.com/postrider/postrider/dispatcher/queue/embedded"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/dispatcher/sitecore"
 	"github.com/postrider/postrider/dispatcher/source"
 	"github.com/postrider/postrider/dispatcher/trace"
+	"github.com/postrider/postrider/dispatcher/validate"
+	"github.com/postrider/postrider/dispatcher/workflow"
 )
 
 // DefaultAudience is what callers' tokens must be issued for.
 const DefaultAudience = access.DefaultAudience
+
+// The time for all that is asked about one workflow command.
+const (
+	DefaultValidationBudget = validate.DefaultBudget
+	MaxValidationBudget     = validate.MaxBudget
+)
 
 // A Rate is so many attempts in so much time; the zero Rate is no limit.
 type Rate = route.Rate
@@ -52,6 +63,8 @@ type Options struct {
 	Audience   string       // of callers' tokens
 	TokenFile  string       // callers' tokens, instead of asking the API server
 
+	AnySitecoreData bool // take events of Sitecore's types whatever their data looks like
+
 	PerWebhook bool // metrics of each webhook
 	Pprof      bool // profiles on the admin listener
 	Tracing    bool // export traces, as the environment variables of OpenTelemetry say
@@ -59,7 +72,10 @@ type Options struct {
 	EgressAllow     []netip.Prefix // addresses that may be dialled although they are not public
 	HostConcurrency int            // attempts under way to one host and port; 0 = no bound
 	HostRate        Rate           // attempts begun to one host and port
-	Log             *slog.Logger
+
+	ValidationBudget time.Duration // for all that is asked about one workflow command; 0 = [DefaultValidationBudget]
+
+	Log *slog.Logger
 }
 
 const (
@@ -136,15 +152,26 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 	gate := access.NewGate(authority, metrics, o.Log)
 	d.keeper = source.NewKeeper(d.router, o.Store.DataDir, d.tableChanged, metrics, o.Log)
 	d.client = egress.New(egress.Options{Allow: o.EgressAllow})
+	mint, err := newMint(o)
+	if err != nil {
+		return nil, err
+	}
 	d.lanes = deliver.NewLanes(deliver.Options{
 		Router: d.router, Backlog: d.queue, Client: d.client, Recorder: d.recorder,
-		Metrics: deliver.NewMetrics(metrics, deliver.MetricsOptions{PerWebhook: o.PerWebhook}), Log: d.queue, Logger: o.Log,
+		Credentials: authorize.NewKeeper(authorize.Options{Client: d.client.HTTP(), Mint: mint}),
+		Metrics:     deliver.NewMetrics(metrics, deliver.MetricsOptions{PerWebhook: o.PerWebhook}), Log: d.queue, Logger: o.Log,
 		Tracer: d.tracer, Leads: d.queue.Leads, HostConcurrency: o.HostConcurrency, HostRate: o.HostRate, Room: d.budget.room,
 	})
 	d.fanout = fanout.New(d.router, d.lanes, d.recorder, metrics, o.Log)
 
 	mux := http.NewServeMux()
-	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, d.tracer.Ingest(ingest.New(trace.Keep(d.queue), metrics, o.Log).Within(d.budget.room))))
+	mux.Handle(ingest.Pattern, gate.Guard(mayPublish, d.tracer.Ingest(ingest.New(trace.Keep(d.queue), metrics, o.Log).Within(d.budget.room).Lenient(o.AnySitecoreData))))
+	mux.Handle(workflow.Pattern, gate.Guard(workflow.Attributes, d.tracer.Ingest(workflow.New(workflow.Options{
+		Store: trace.Keep(d.queue), Seen: d.queue.Seen, Check: o.commandCheck(), Metrics: metrics, Log: o.Log, Room: d.budget.room,
+		Validator: validate.New(validate.Options{
+			Router: d.router, Road: d.lanes, Recorder: d.recorder, Metrics: metrics, Log: o.Log, Budget: o.ValidationBudget, Room: d.budget.room,
+		}),
+	}))))
 	operate.New(operate.Options{
 		Router: d.router, Lanes: d.lanes, Store: d.queue, Recorder: d.recorder, Kept: max(o.Store.Retention, queue.MinRetention), Log: o.Log,
 	}).Mount(mux, gate.Guard)
@@ -163,6 +190,14 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 		GuardProfiles: guardProfiles,
 	}), o.Log)
 	return d, nil
+}
+
+// commandCheck is what commands are held against.
+func (o Options) commandCheck() func(*event.Event) error {
+	if o.AnySitecoreData {
+		return nil
+	}
+	return sitecore.Check
 }
 
 // run works until ctx is done or a part fails, and stops the parts in order.

@@ -33,7 +33,7 @@ func serve(s *http.Server, l net.Listener) error {
 // nothingHere answers callers who have the path wrong.
 func nothingHere(w http.ResponseWriter, _ *http.Request) {
 	problem.Write(w, problem.Problem{
-		Name: problem.NotFound, Detail: "Events go to /v1/namespaces/NAMESPACE/events, and what is about a webhook is below /v1/namespaces/NAMESPACE/webhooks/NAME; health, metrics and report are on the other listener.",
+		Name: problem.NotFound, Detail: "Events go to /v1/namespaces/NAMESPACE/events, workflow commands to /v1/namespaces/NAMESPACE/workflow-commands, and what is about a webhook is below /v1/namespaces/NAMESPACE/webhooks/NAME; health, metrics and report are on the other listener.",
 	})
 }
 

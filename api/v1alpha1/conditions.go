@@ -21,6 +21,10 @@ const (
 	// was taken, or why none is made. It stays out of Ready, for a receiver that
 	// fails is not a Webhook that is wrong.
 	ConditionDelivering = "Delivering"
+	// ConditionEventsKnown is there while events holds a name that is probably
+	// misspelt: it is False then. Otherwise it is absent, for nobody but their
+	// producers knows all events. It stays out of Ready.
+	ConditionEventsKnown = "EventsKnown"
 )
 
 // Reasons are API: they are never renamed silently. These are given by the
@@ -38,15 +42,25 @@ const (
 	// ReasonInvalidCondition says that condition is not a CEL expression that
 	// yields a bool.
 	ReasonInvalidCondition = "InvalidCondition"
+	// ReasonInvalidWorkflow says that workflow selects nothing, or names more than
+	// one Webhook can.
+	ReasonInvalidWorkflow = "InvalidWorkflow"
 	// ReasonInvalidOrdering says that ordering.key is not a CEL expression that
 	// yields a string, a number or a bool.
 	ReasonInvalidOrdering = "InvalidOrdering"
+	// ReasonUnknownEvent is why EventsKnown is False: a name in events is no event
+	// of Sitecore, but nearly one.
+	ReasonUnknownEvent = "UnknownEvent"
 	// ReasonInvalidHeader says that a header cannot be sent.
 	ReasonInvalidHeader = "InvalidHeader"
-	// ReasonInvalidPayload says that the payload format is unknown to this version.
+	// ReasonInvalidPayload says that the payload format is unknown to this version,
+	// or lacks what it needs, or has what another one has.
 	ReasonInvalidPayload = "InvalidPayload"
 	// ReasonInvalidTerms says that a term of delivery is out of its bounds.
 	ReasonInvalidTerms = "InvalidTerms"
+	// ReasonInvalidAuthorization says that an address, a parameter or an audience of
+	// an AuthorizationItem cannot be used.
+	ReasonInvalidAuthorization = "InvalidAuthorization"
 
 	// ReasonResolvedRefs is why ResolvedRefs is True.
 	ReasonResolvedRefs = "ResolvedRefs"

@@ -46,6 +46,9 @@ func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
 		return b.String()
 	}
 	basic, bearer := "basic: {secretRef: {name: s}}", "bearer: {secretKeyRef: {name: s}}"
+	grant := func(f string) string {
+		return "{type: OAuth2ClientCredentials, oauth2ClientCredentials: {clientSecretRef: {name: s}, " + f + "}}"
+	}
 	for name, tt := range map[string]struct {
 		kind, spec, field, remedy string
 	}{
@@ -90,9 +93,13 @@ func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
 		"an authorizationRef in another place":   {webhook, "{" + hook + "}, authorizationRef: {name: other/item}}", "spec.authorizationRef.name", "in this namespace"},
 		"a policyRef without name":               {webhook, "{" + hook + "}, policyRef: {}}", "spec.policyRef.name", "Required"},
 		"an unknown format":                      {webhook, "{" + hook + "}, payload: {format: XML}}", "spec.payload.format", "\"Standard\", \"CloudEvents\""},
-		"an unknown serialization":               {webhook, "{" + hook + "}, payload: {serialization: XML}}", "spec.payload.serialization", "\"JSON\""},
+		"an unknown serialization":               {webhook, "{" + hook + "}, payload: {serialization: YAML}}", "spec.payload.serialization", "\"JSON\""},
+		"XML in another format":                  {webhook, "{" + hook + "}, payload: {format: CloudEvents, serialization: XML}}", "spec", "is for the format Sitecore"},
+		"XML in the default format":              {webhook, "{" + hook + "}, payload: {serialization: XML}}", "spec", "set spec.payload.format to Sitecore"},
+		"an item id in another format":           {webhook, "{" + hook + "}, payload: {sitecore: {itemName: a}}}", "spec", "spec.payload.sitecore is for the format Sitecore"},
+		"an item id that is none":                {webhook, "{" + hook + "}, payload: {format: Sitecore, sitecore: {itemID: '{95398c44-f232-41a8-b947-8aefec4ce6eb'}}}", "spec.payload.sitecore.itemID", "must be a GUID"},
 		"an item without type":                   {item, "{" + basic + "}", "spec.type", "Required"},
-		"an item of unknown type":                {item, "{type: Digest, " + basic + "}", "spec.type", "\"Basic\", \"Bearer\", \"APIKey\""},
+		"an item of unknown type":                {item, "{type: Kerberos, " + basic + "}", "spec.type", "\"Basic\", \"Digest\", \"Bearer\""},
 		"an item without member":                 {item, "{type: Basic}", "spec.basic", "set or remove it"},
 		"an item with the other member":          {item, "{type: Basic, " + bearer + "}", "spec.basic", "set or remove it"},
 		"an item with two members":               {item, "{type: Bearer, " + basic + ", " + bearer + "}", "spec.basic", "set or remove it"},
@@ -102,6 +109,18 @@ func TestARefusalNamesTheFieldAndTheRemedy(t *testing.T) {
 		"an API key in a header of Postrider":    {item, "{type: APIKey, apiKey: {name: Webhook-Signature, in: Header, secretKeyRef: {name: s}}}", "spec.apiKey.name", "such as X-API-Key"},
 		"an API key in a cookie":                 {item, "{type: APIKey, apiKey: {name: a, in: Cookie, secretKeyRef: {name: s}}}", "spec.apiKey.in", "\"Header\", \"Query\""},
 		"a token without Secret":                 {item, "{type: Bearer, bearer: {}}", "spec.bearer.secretKeyRef", "Required"},
+		"two addresses of a provider":            {item, grant("authorityURL: 'https://a.example', tokenURL: 'https://a.example/token'"), "spec.oauth2ClientCredentials", "set one of them"},
+		"no address of a provider":               {item, grant("scopes: [a]"), "spec.oauth2ClientCredentials", "set one of them"},
+		"an authority that is no address":        {item, grant("authorityURL: 'a.example'"), "spec.oauth2ClientCredentials.authorityURL", "such as https://"},
+		"an authority with a query":              {item, grant("authorityURL: 'https://a.example/?b=1'"), "spec.oauth2ClientCredentials.authorityURL", "without user name, query"},
+		"base addresses without a discovery":     {item, grant("tokenURL: 'https://a.example/token', additionalEndpointBaseAddresses: ['https://b.example']"), "spec.oauth2ClientCredentials", "needs authorityURL"},
+		"a scope of two words":                   {item, grant("tokenURL: 'https://a.example/token', scopes: ['a b']"), "spec.oauth2ClientCredentials.scopes", "as several elements"},
+		"a header prefix of two words":           {item, grant("tokenURL: 'https://a.example/token', headerPrefix: 'a b'"), "spec.oauth2ClientCredentials.headerPrefix", "one word"},
+		"a parameter that is a credential":       {item, grant("tokenURL: 'https://a.example/token', parameters: [{name: client_secret, value: a}]"), "spec.oauth2ClientCredentials.parameters", "remove it"},
+		"a password grant without a user":        {item, "{type: OAuth2Password, oauth2Password: {tokenURL: 'https://a.example/token', clientSecretRef: {name: s}}}", "spec.oauth2Password.userSecretRef", "Required"},
+		"a client certificate without Secret":    {item, "{type: ClientCertificate, clientCertificate: {}}", "spec.clientCertificate.secretRef", "Required"},
+		"a token without audience":               {item, "{type: ServiceAccountToken, serviceAccountToken: {serviceAccountName: a}}", "spec.serviceAccountToken.audience", "Required"},
+		"a ServiceAccount in another place":      {item, "{type: ServiceAccountToken, serviceAccountToken: {serviceAccountName: other/a, audience: b}}", "spec.serviceAccountToken.serviceAccountName", "in this namespace"},
 		"signing without Secret":                 {policy, "{signing: {type: StandardWebhooks}}", "spec.signing.secretRef", "generate: true"},
 		"a Secret without signing":               {policy, "{signing: {type: None, secretRef: {name: s}}}", "spec.signing.secretRef", "remove them"},
 		"unknown signing":                        {policy, "{signing: {type: RSA}}", "spec.signing.type", "\"None\", \"StandardWebhooks\""},
@@ -171,6 +190,8 @@ var good = map[string]struct{ kind, spec string }{
 	  description: d, disabled: false, events: ["item:*", "*", "ü"], condition: event.type == "a", ordering: {key: event.data.item.id},
 	  authorizationRef: {name: a.b-c}, policyRef: {name: p}, payload: {format: CloudEvents, serialization: JSON}}`},
 	"plain-webhook":  {webhook, "{type: EventHandler, endpoint: {url: 'http://127.0.0.1:9400/hooks?to=a@b.example'}, events: []}"},
+	"sitecore":       {webhook, "{" + hook + "}, payload: {format: Sitecore, serialization: XML, sitecore: {itemID: '{95398C44-F232-41A8-B947-8AEFEC4CE6EB}', itemName: Sample Webhook}}}"},
+	"submit-action":  {webhook, "{type: SubmitAction, endpoint: {url: 'https://a.example/'}, workflow: {states: [Approved]}, payload: {serialization: XML, sitecore: {itemName: a}}}"},
 	"basic":          {item, "{type: Basic, basic: {secretRef: {name: s}}}"},
 	"bearer":         {item, "{type: Bearer, bearer: {secretKeyRef: {name: s}}}"},
 	"apikey-header":  {item, "{type: APIKey, apiKey: {name: Authorization, secretKeyRef: {name: s}}}"},

@@ -47,16 +47,35 @@ type WebhookList struct {
 
 // WebhookType names what a Webhook is for.
 //
-// +kubebuilder:validation:Enum=EventHandler
+// +kubebuilder:validation:Enum=EventHandler;SubmitAction;ValidationAction
 type WebhookType string
 
-// WebhookEventHandler receives events after they happened.
-const WebhookEventHandler WebhookType = "EventHandler"
+// What Webhooks are for.
+const (
+	// WebhookEventHandler is told about events after they happened.
+	WebhookEventHandler WebhookType = "EventHandler"
+	// WebhookSubmitAction is told about workflow commands that were carried out,
+	// or about workflow states that were entered.
+	WebhookSubmitAction WebhookType = "SubmitAction"
+	// WebhookValidationAction is asked whether a workflow command may be carried out.
+	WebhookValidationAction WebhookType = "ValidationAction"
+)
 
 // WebhookSpec describes a Webhook.
+//
+// +kubebuilder:validation:XValidation:rule="(self.type == 'EventHandler') != has(self.workflow)",message="spec.workflow must be set when spec.type is SubmitAction or ValidationAction, and only then: say there which commands or states the Webhook is for"
+// +kubebuilder:validation:XValidation:rule="self.type == 'EventHandler' || !(has(self.events) || has(self.itemCondition))",message="spec.events and spec.itemCondition are for the type EventHandler: remove them, and select by spec.workflow and spec.condition"
+// +kubebuilder:validation:XValidation:rule="self.type == 'ValidationAction' || !has(self.validation)",message="spec.validation is for the type ValidationAction: remove it"
+// +kubebuilder:validation:XValidation:rule="self.type != 'ValidationAction' || !has(self.ordering)",message="spec.ordering is not for the type ValidationAction, which is asked at once: remove it"
+// +kubebuilder:validation:XValidation:rule="self.type != 'ValidationAction' || !has(self.workflow) || !has(self.workflow.states)",message="spec.workflow.states is for the type SubmitAction: name with commands, fromStates and toStates which commands are to be validated"
+// +kubebuilder:validation:XValidation:rule="!has(self.payload) || !has(self.payload.serialization) || self.payload.serialization == 'JSON' || (has(self.payload.format) ? self.payload.format == 'Sitecore' : self.type != 'EventHandler')",message="spec.payload.serialization XML is for the format Sitecore: use JSON, or set spec.payload.format to Sitecore"
+// +kubebuilder:validation:XValidation:rule="!has(self.payload) || !has(self.payload.sitecore) || (has(self.payload.format) ? self.payload.format == 'Sitecore' : self.type != 'EventHandler')",message="spec.payload.sitecore is for the format Sitecore: remove it, or set spec.payload.format to Sitecore"
 type WebhookSpec struct {
 	// type is what the Webhook is for. EventHandler: it is told about events
-	// after they happened. Immutable.
+	// after they happened. SubmitAction: it is told about workflow commands that
+	// were carried out, or workflow states that were entered. ValidationAction:
+	// it is asked whether a workflow command may be carried out, and without its
+	// consent it is not. Immutable.
 	//
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.type is immutable: delete the Webhook and create one of the other type"
@@ -99,6 +118,27 @@ type WebhookSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
 	Condition string `json:"condition,omitempty"`
+
+	// itemCondition is a CEL expression like condition, which only events that
+	// carry an item have to fulfil: the rule of a Sitecore event handler. An event
+	// carries an item when its data has an object named Item or, for item:copied,
+	// Source. Absent: every event qualifies. At most 4,096 bytes.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	ItemCondition string `json:"itemCondition,omitempty"`
+
+	// workflow says which workflow commands or states the Webhook is for. For
+	// SubmitAction and ValidationAction only, which must have it.
+	//
+	// +optional
+	Workflow *WorkflowSelector `json:"workflow,omitempty"`
+
+	// validation says how the receiver of a ValidationAction is asked.
+	//
+	// +optional
+	Validation *Validation `json:"validation,omitempty"`
 
 	// ordering makes deliveries that belong together go one after the other.
 	// Absent: deliveries go in no particular order.
@@ -228,9 +268,105 @@ type HeaderValueSource struct {
 	SecretKeyRef SecretKeyReference `json:"secretKeyRef,omitzero"`
 }
 
+// WorkflowSelector says which workflow commands or states a Webhook is for. Each
+// list holds names, upper and lower case being the same, or ids, with or without
+// braces; "*" is all of them. A command is selected when each list that is there
+// has what it is about.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.states) != (has(self.commands) || has(self.fromStates) || has(self.toStates))",message="spec.workflow must have either states (to be told when an item enters one), or commands, fromStates or toStates (to be told or asked about commands): commands: [\"*\"] is every command"
+type WorkflowSelector struct {
+	// workflows by name or id. Absent: every workflow.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	Workflows []string `json:"workflows,omitempty"`
+
+	// commands by name or id. Absent: every command between the states.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	Commands []string `json:"commands,omitempty"`
+
+	// fromStates are the states, by name or id, that a command leads out of.
+	// Absent: out of any.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	FromStates []string `json:"fromStates,omitempty"`
+
+	// toStates are the states, by name or id, that a command leads into.
+	// Absent: into any.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	ToStates []string `json:"toStates,omitempty"`
+
+	// states are those, by name or id, that an item enters: a SubmitAction of a state, whose
+	// payload has no next state. For SubmitAction only.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=255
+	States []string `json:"states,omitempty"`
+}
+
+// FailurePolicy names what follows when a receiver gives no verdict.
+//
+// +kubebuilder:validation:Enum=Fail;Ignore
+type FailurePolicy string
+
+// What follows when a receiver gives no verdict.
+const (
+	// FailurePolicyFail takes it for a refusal.
+	FailurePolicyFail FailurePolicy = "Fail"
+	// FailurePolicyIgnore takes it for consent.
+	FailurePolicyIgnore FailurePolicy = "Ignore"
+)
+
+// Validation says how the receiver of a ValidationAction is asked.
+//
+// +kubebuilder:validation:MinProperties=1
+type Validation struct {
+	// timeout of the call, the answer included: 100ms to 10s. All calls about one
+	// command share 10 s besides. Default 3s; the timeout of the policy does not
+	// count here.
+	//
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s))+$') && duration(self) >= duration('100ms') && duration(self) <= duration('10s')",message="spec.validation.timeout must be from 100ms to 10s, such as 3s"
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// failurePolicy is what follows when the receiver cannot be reached, answers
+	// late, or answers something else than a verdict. Fail: the command is
+	// refused. Ignore: the receiver counts as if it had consented. Default Fail.
+	//
+	// +optional
+	FailurePolicy FailurePolicy `json:"failurePolicy,omitempty"`
+}
+
 // PayloadFormat names how an event is laid out.
 //
-// +kubebuilder:validation:Enum=Standard;CloudEvents
+// +kubebuilder:validation:Enum=Standard;CloudEvents;Sitecore
 type PayloadFormat string
 
 // The payload formats.
@@ -239,28 +375,67 @@ const (
 	PayloadStandard PayloadFormat = "Standard"
 	// PayloadCloudEvents is CloudEvents 1.0 in structured mode.
 	PayloadCloudEvents PayloadFormat = "CloudEvents"
+	// PayloadSitecore is what the webhooks of Sitecore XM and XM Cloud send.
+	PayloadSitecore PayloadFormat = "Sitecore"
 )
 
 // PayloadSerialization names how a payload becomes bytes.
 //
-// +kubebuilder:validation:Enum=JSON
+// +kubebuilder:validation:Enum=JSON;XML
 type PayloadSerialization string
 
-// SerializationJSON writes JSON (RFC 8259).
-const SerializationJSON PayloadSerialization = "JSON"
+// The serializations.
+const (
+	// SerializationJSON writes JSON (RFC 8259).
+	SerializationJSON PayloadSerialization = "JSON"
+	// SerializationXML writes XML 1.0.
+	SerializationXML PayloadSerialization = "XML"
+)
 
 // Payload is how the body is written.
 //
 // +kubebuilder:validation:MinProperties=1
 type Payload struct {
 	// format is how the event is laid out. Standard: {"type", "timestamp",
-	// "data"}. CloudEvents: CloudEvents 1.0, structured mode. Default Standard.
+	// "data"}. CloudEvents: CloudEvents 1.0, structured mode. Sitecore: as the
+	// webhooks of Sitecore XM and XM Cloud have it. Default Standard for the type
+	// EventHandler, and Sitecore for the others.
 	//
 	// +optional
 	Format PayloadFormat `json:"format,omitempty"`
 
-	// serialization is how that becomes bytes. Default JSON.
+	// serialization is how that becomes bytes. XML is for the format Sitecore.
+	// Default JSON.
 	//
 	// +optional
 	Serialization PayloadSerialization `json:"serialization,omitempty"`
+
+	// sitecore is for the format Sitecore.
+	//
+	// +optional
+	Sitecore *SitecorePayload `json:"sitecore,omitempty"`
+}
+
+// SitecorePayload is by what a Webhook is known to receivers that were made for Sitecore.
+//
+// +kubebuilder:validation:MinProperties=1
+type SitecorePayload struct {
+	// itemID is sent as WebhookItemId, and as ActionID: a GUID, with or without
+	// braces, sent in lower case without. Default: a GUID made of the namespace
+	// and name of the Webhook (RFC 9562, version 5), which is the same wherever and
+	// whenever a Webhook of this name exists.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=36
+	// +kubebuilder:validation:MaxLength=38
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[{][0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}[}])$')",message="spec.payload.sitecore.itemID must be a GUID, such as 95398c44-f232-41a8-b947-8aefec4ce6eb"
+	ItemID string `json:"itemID,omitempty"`
+
+	// itemName is sent as WebhookItemName, and as ActionName. Default: the name of
+	// the Webhook.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	ItemName string `json:"itemName,omitempty"`
 }

@@ -28,6 +28,7 @@ type flags struct {
 	kubeconfig    string
 	minFree       int64
 	sync          string
+	sitecoreCheck string
 	logLevel      slog.Level
 	logFormat     string
 }
@@ -63,6 +64,7 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 func (f *flags) defineListeners() {
 	f.StringVar(&f.events, "listen", ":8080", "`address` where producers post events, and people ask about webhooks")
 	f.StringVar(&f.admin, "admin-listen", ":8081", "`address` of health, readiness, metrics and report")
+	f.StringVar(&f.sitecoreCheck, "sitecore-check", "refuse", "refuse: events of Sitecore's types whose data is not as Sitecore sends it are refused with 400. pass: they are taken, and go on as they came")
 }
 
 func (f *flags) defineStore() {
@@ -110,6 +112,7 @@ func (f *flags) defineReceivers() {
 		f.opts.HostRate, err = parseRate(s)
 		return err
 	})
+	f.DurationVar(&f.opts.ValidationBudget, "validation-budget", dispatcher.DefaultValidationBudget, "time for all validation actions of one workflow command, after which those that have not answered have refused; at most 30s")
 }
 
 func (f *flags) defineObservation() {
@@ -161,14 +164,27 @@ func (f *flags) openLog(w io.Writer) error {
 	return nil
 }
 
+// minValidationBudget is the shortest timeout of a validation action.
+const minValidationBudget = 100 * time.Millisecond
+
 func (f *flags) completeListeners() error {
 	for name, address := range map[string]string{"listen": f.events, "admin-listen": f.admin} {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("--%s is %q; give an address such as :8080 or 127.0.0.1:8080", name, address)
 		}
 	}
+	switch f.sitecoreCheck {
+	case "refuse":
+	case "pass":
+		f.opts.AnySitecoreData = true
+	default:
+		return fmt.Errorf("--sitecore-check is %q; use refuse or pass", f.sitecoreCheck)
+	}
 	if f.opts.HostConcurrency < 0 {
 		return errors.New("--receiver-host-concurrency must not be negative; 0 means no bound")
+	}
+	if b := f.opts.ValidationBudget; b < minValidationBudget || b > dispatcher.MaxValidationBudget {
+		return fmt.Errorf("--validation-budget is %s; give from %s to %s, such as 10s", b, minValidationBudget, dispatcher.MaxValidationBudget)
 	}
 	return nil
 }

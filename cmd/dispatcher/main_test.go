@@ -22,9 +22,12 @@ func TestFlagsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
 		{"a level that is none", []string{"--log-level", "loud"}, "log-level"},
 		{"a format that is none", append(alone, "--log-format", "xml"), "use json or text"},
 		{"a store without room", append(alone, "--store-max-bytes", "1"), "at least 16777216"},
+		{"a check that is none", append(alone, "--sitecore-check", "warn"), "use refuse or pass"},
 		{"a sync that is none", append(alone, "--store-sync", "never"), "use always or interval"},
 		{"a rate that is none", append(alone, "--receiver-host-rate", "100"), "like 100/1s"},
 		{"a bound below zero", append(alone, "--receiver-host-concurrency", "-1"), "must not be negative"},
+		{"no time to validate", append(alone, "--validation-budget", "0"), "--validation-budget is 0s; give from 100ms to 30s"},
+		{"an endless validation", append(alone, "--validation-budget", "31s"), "give from 100ms to 30s"},
 		{"a folder without a name", append(alone, "--data-dir", ""), "give a folder"},
 		{"nowhere to listen", append(alone, "--listen", ""), "--listen is \"\"; give an address such as :8080"},
 		{"no port to listen at", append(alone, "--admin-listen", "localhost"), "--admin-listen is \"localhost\"; give an address"},
@@ -64,12 +67,12 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	o, events, admin, err := parse([]string{
 		"--routes-file", "r", "--token-file", "t", "--listen", "127.0.0.1:1", "--admin-listen", "127.0.0.1:2",
 		"--egress-allow-cidr", "10.0.0.0/8", "--egress-allow-cidr", "fd00::/8", "--data-dir", "d", "--pprof", "--tracing",
-		"--receiver-host-rate", "100/1s", "--store-sync", "interval",
+		"--receiver-host-rate", "100/1s", "--store-sync", "interval", "--sitecore-check", "pass",
 	}, new(bytes.Buffer))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if events != "127.0.0.1:1" || admin != "127.0.0.1:2" || len(o.EgressAllow) != 2 || o.Store.DataDir != "d" || !o.Pprof || !o.Tracing || o.Kubernetes != nil {
+	if events != "127.0.0.1:1" || admin != "127.0.0.1:2" || len(o.EgressAllow) != 2 || o.Store.DataDir != "d" || !o.Pprof || !o.Tracing || !o.AnySitecoreData || o.Kubernetes != nil {
 		t.Errorf("it is %+v, %s, %s", o, events, admin)
 	}
 	if s := o.Store; !s.SyncLazy || o.HostRate.Requests != 100 || o.HostRate.Per != time.Second {
@@ -78,7 +81,7 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	o, _, _, err = parse([]string{
 		"--routes-file", "r", "--token-file", "t", "--nats-url", "nats://a:4222,nats://b:4222", "--nats-url", "nats://c:4222", "--nats-replicas", "1",
 	}, new(bytes.Buffer))
-	if s := o.Store; err != nil || len(s.NATS.URLs) != 3 || s.Replicas != 1 {
+	if s := o.Store; err != nil || len(s.NATS.URLs) != 3 || s.Replicas != 1 || o.AnySitecoreData {
 		t.Errorf("it is %+v, %v", s, err)
 	}
 }

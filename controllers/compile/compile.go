@@ -4,6 +4,7 @@ package compile
 
 import (
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,6 +20,9 @@ type Snapshot struct {
 
 	// Secrets holds the data of those that exist among [References].
 	Secrets map[types.NamespacedName]map[string][]byte
+
+	// Now is when certificates have to be valid.
+	Now time.Time
 }
 
 // A Result is what a Snapshot means. The table always builds, see [route.Build].
@@ -28,6 +32,10 @@ type Result struct {
 	Webhooks           Verdicts
 	AuthorizationItems Verdicts
 	WebhookPolicies    Verdicts
+
+	// Until is when the same Snapshot has another Result, for a certificate begins
+	// or ends to be valid then; zero = never.
+	Until time.Time
 }
 
 // Verdicts are the verdicts on the objects of one kind.
@@ -40,6 +48,7 @@ type Verdicts map[types.NamespacedName]Verdict
 func Compile(s Snapshot) Result {
 	c := compiler{
 		secrets:    s.Secrets,
+		now:        s.Now,
 		items:      make(map[types.NamespacedName]item, len(s.AuthorizationItems)),
 		policies:   make(map[types.NamespacedName]terms, len(s.WebhookPolicies)),
 		conditions: map[string]error{},
@@ -69,13 +78,25 @@ func Compile(s Snapshot) Result {
 		r.Webhooks[types.NamespacedName{Namespace: o.Namespace, Name: o.Name}] = verdict
 	}
 	slices.SortFunc(r.Table.Routes, byID)
+	r.Until = c.until
 	return r
 }
 
 // compiler holds what one run has found out so far.
 type compiler struct {
 	secrets    map[types.NamespacedName]map[string][]byte
+	now, until time.Time // see Snapshot.Now and Result.Until
 	items      map[types.NamespacedName]item
 	policies   map[types.NamespacedName]terms
 	conditions map[string]error // by CEL text: many Webhooks share one
+}
+
+// readable is how faults tell times.
+const readable = time.RFC3339
+
+// changesAt notes that something found out so far is otherwise from t on.
+func (c *compiler) changesAt(t time.Time) {
+	if c.until.IsZero() || t.Before(c.until) {
+		c.until = t
+	}
 }

@@ -60,6 +60,11 @@ func odd(text string, number int64, secret []byte) compile.Snapshot {
 		{Payload: &v1alpha1.Payload{Format: v1alpha1.PayloadFormat(text), Serialization: v1alpha1.PayloadSerialization(text)}},
 		{Type: v1alpha1.WebhookType(text)},
 		{Disabled: true, Condition: text, Events: []string{text}},
+		{Type: v1alpha1.WebhookSubmitAction, Workflow: &v1alpha1.WorkflowSelector{States: []string{text}}},
+		{
+			Type: v1alpha1.WebhookValidationAction, Workflow: &v1alpha1.WorkflowSelector{Workflows: []string{text}, Commands: []string{text}}, Condition: text,
+			Validation: &v1alpha1.Validation{Timeout: &d, FailurePolicy: v1alpha1.FailurePolicy(text)},
+		},
 	} {
 		if spec.Type == "" {
 			spec.Type = v1alpha1.WebhookEventHandler
@@ -87,6 +92,7 @@ func FuzzEveryTableBuilds(f *testing.F) {
 	f.Add("https://a.example/\x00#", int64(-1), []byte("a\r\nb"))
 	f.Add("Header", int64(3), []byte("sample\n"))
 	f.Add("*\n", int64(100), []byte("\xff\xfe"))
+	f.Add("true // \"\\\u2028", int64(5000), []byte("a"))
 	f.Fuzz(func(t *testing.T, text string, number int64, secret []byte) {
 		s := odd(text, number, secret)
 		r := compile.Compile(s)
@@ -313,6 +319,35 @@ func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		if _, err := route.Build(compile.Compile(s).Table); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestConditionsThatAreTooLongTogetherAreToldSo(t *testing.T) {
+	long := func(n int) string { return `event.id == "` + strings.Repeat("x", n-len(`event.id == ""`)) + `"` }
+	for _, tt := range []struct {
+		condition, itemCondition int
+		want                     string
+	}{
+		{2000, 2000, ""},
+		{2100, 2100, "spec.itemCondition: together with spec.condition"},
+		{0, 4060, ""},
+		{0, 4096, "spec.itemCondition: together with spec.condition"},
+	} {
+		w := v1alpha1.Webhook{ObjectMeta: metav1.ObjectMeta{Namespace: "cms", Name: "a"}, Spec: v1alpha1.WebhookSpec{
+			Type: v1alpha1.WebhookEventHandler, Events: []string{"*"}, Endpoint: v1alpha1.Endpoint{URL: "https://a.example/"},
+			ItemCondition: long(tt.itemCondition),
+		}}
+		if tt.condition > 0 {
+			w.Spec.Condition = long(tt.condition)
+		}
+		r := compile.Compile(compile.Snapshot{Webhooks: []v1alpha1.Webhook{w}})
+		got := r.Webhooks[types.NamespacedName{Namespace: "cms", Name: "a"}].Text(v1alpha1.ConditionAccepted)
+		if (tt.want == "") != (got == "") || !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%d and %d bytes: %q", tt.condition, tt.itemCondition, got)
+		}
+		if _, err := route.Build(r.Table); err != nil {
+			t.Errorf("%d and %d bytes: %v", tt.condition, tt.itemCondition, err)
 		}
 	}
 }

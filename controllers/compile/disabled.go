@@ -13,6 +13,8 @@ func disabled(o *v1alpha1.Webhook) string {
 	switch a := o.Status.AutomaticDisabling; {
 	case o.Spec.Disabled:
 		return v1alpha1.ReasonSpecDisabled
+	case o.Spec.Type == v1alpha1.WebhookValidationAction: // whoever writes statuses does not take validators away
+		return ""
 	case a != nil && a.EnabledTime == nil && a.Generation == o.Generation:
 		return a.Reason
 	}

@@ -16,7 +16,7 @@ import (
 // Fault is a mistake in a custom resource. It is a result, not a failure of
 // the compiler: it becomes a condition, and the other objects still compile.
 type Fault struct {
-	Condition string // which condition it makes False: Accepted or ResolvedRefs
+	Condition string // which condition it makes False: Accepted or ResolvedRefs; of a warning EventsKnown
 	Reason    string // CamelCase, stable
 	Path      string // e.g. spec.endpoint.url
 	Detail    string // one sentence, no secret
@@ -30,6 +30,7 @@ type Verdict struct {
 	UID        types.UID // of the object that was judged
 	Generation int64     // of its spec
 	Faults     []Fault   // none when all is well
+	Warnings   []Fault   // what may be a mistake; it holds nothing up
 
 	// AutoDisable are the terms of a Webhook's policy that the manager itself
 	// applies; those of other kinds have none.
@@ -57,10 +58,11 @@ func (v Verdict) Fault(condition string) *Fault {
 	return &v.Faults[i]
 }
 
-// Text tells all faults that make the condition False, empty when there is none.
+// Text tells all faults and warnings that make the condition False, empty when
+// there is none.
 func (v Verdict) Text(condition string) string {
 	var all []string
-	for _, f := range v.Faults {
+	for _, f := range slices.Concat(v.Faults, v.Warnings) {
 		if f.Condition == condition {
 			all = append(all, f.String())
 		}
@@ -70,7 +72,7 @@ func (v Verdict) Text(condition string) string {
 
 // Equal reports whether v and w say the same.
 func (v Verdict) Equal(w Verdict) bool {
-	return v.UID == w.UID && v.Generation == w.Generation && v.AutoDisable == w.AutoDisable && slices.Equal(v.Faults, w.Faults)
+	return v.UID == w.UID && v.Generation == w.Generation && v.AutoDisable == w.AutoDisable && slices.Equal(v.Faults, w.Faults) && slices.Equal(v.Warnings, w.Warnings)
 }
 
 func judge(o metav1.Object) Verdict {

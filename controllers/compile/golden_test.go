@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -81,7 +82,7 @@ func section(a *txtar.Archive, name string) []byte {
 // read makes a Snapshot of YAML documents, with the Secrets that are referred to.
 func read(t *testing.T, in []byte) compile.Snapshot {
 	t.Helper()
-	var s compile.Snapshot
+	s := compile.Snapshot{Now: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
 	secrets := map[types.NamespacedName]map[string][]byte{}
 	docs := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(in)))
 	for n := int64(1); ; n++ {
@@ -157,6 +158,9 @@ func verdicts(r compile.Result) string {
 						fmt.Fprintf(&b, "  %s=False %s (%s)\n", typ, f.Reason, f)
 					}
 				}
+			}
+			for _, f := range all[key].Warnings {
+				fmt.Fprintf(&b, "  %s=False %s (%s)\n", f.Condition, f.Reason, f)
 			}
 		}
 	}

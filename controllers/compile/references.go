@@ -48,6 +48,18 @@ func SecretsOfItem(o *v1alpha1.AuthorizationItem) (names []string) {
 	if m := o.Spec.APIKey; m != nil {
 		names = append(names, m.SecretKeyRef.Name)
 	}
+	if m := o.Spec.Digest; m != nil {
+		names = append(names, m.SecretRef.Name)
+	}
+	if m := o.Spec.OAuth2ClientCredentials; m != nil {
+		names = append(names, m.ClientSecretRef.Name)
+	}
+	if m := o.Spec.OAuth2Password; m != nil {
+		names = append(names, m.ClientSecretRef.Name, m.UserSecretRef.Name)
+	}
+	if m := o.Spec.ClientCertificate; m != nil {
+		names = append(names, m.SecretRef.Name)
+	}
 	return names
 }
 

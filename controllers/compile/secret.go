@@ -19,6 +19,9 @@ const (
 	keyOfToken    = "token"
 	keyOfAPIKey   = "key"
 	keyOfHeader   = "value"
+
+	keyOfClientID, keyOfClientSecret  = "clientID", "clientSecret"
+	keyOfCertificate, keyOfPrivateKey = "tls.crt", "tls.key" // as in Secrets of type kubernetes.io/tls
 )
 
 // maxSecretValue bounds one credential, in bytes: all of a request's header

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -25,8 +24,9 @@ const (
 // webhook makes the route of o. What is wrong with o holds the route: a Webhook
 // that is disabled and a spec that makes no sense select nothing, a reference
 // that does not resolve lets events come and wait. Either way the backlog is
-// kept. A disabled Webhook that is whole keeps what an attempt needs, so that it
-// can be tested.
+// kept. A validation action that is held refuses, unless it is disabled. A
+// disabled Webhook that is whole keeps what an attempt needs, so that it can be
+// tested.
 func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	v := judge(o)
 	rt := route.Route{
@@ -35,12 +35,17 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 		Epoch:      Epoch(o),
 		URL:        o.Spec.Endpoint.URL,
 		Events:     o.Spec.Events,
-		Condition:  o.Spec.Condition,
 	}
 	if o.Spec.Ordering != nil {
 		rt.OrderingKey = o.Spec.Ordering.Key
 	}
-	c.checkSpec(&v, &rt, &o.Spec)
+	c.checkSpec(&v, &o.Spec)
+	v.warnAboutEvents(o.Spec.Events)
+	rt.Format, rt.Sitecore = v.payload(o)
+	rt.Condition = c.condition(&v, &o.Spec)
+	if isAction(&o.Spec) {
+		c.action(&v, &rt, &o.Spec)
+	}
 	rt.Headers = c.headers(&v, o)
 	rt.Authorization = c.resolveItem(&v, o)
 	checkWeight(&v, &rt, o)
@@ -48,6 +53,9 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	t := c.resolvePolicy(&v, o)
 	t.apply(&rt)
 	v.AutoDisable = t.autoDisable
+	if rt.Validation != nil {
+		validationTerms(&v, &rt, &o.Spec)
+	}
 
 	if len(v.Faults) > 0 {
 		rt.Hold = v.Faults[0].Reason
@@ -55,7 +63,9 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 	}
 	if invalid := v.Fault(v1alpha1.ConditionAccepted); invalid != nil {
 		rt.Hold = invalid.Reason
-		selectNothing(&rt)
+		if rt.Validation == nil { // else nothing that it is for may pass
+			selectNothing(&rt)
+		}
 	}
 	if reason := disabled(o); reason != "" {
 		rt.Hold = reason
@@ -65,20 +75,26 @@ func (c *compiler) webhook(o *v1alpha1.Webhook) (route.Route, Verdict) {
 }
 
 // selectNothing takes away what is asked about an event: there will be none. What
-// waits already goes out in the order that it was given when it came.
-func selectNothing(rt *route.Route) { rt.Events, rt.Condition, rt.OrderingKey = nil, "", "" }
+// waits already goes out in the order that it was given when it came. A validation
+// action stays one, of no command, so that a test reads the verdict in the answer.
+func selectNothing(rt *route.Route) {
+	rt.Events, rt.Condition, rt.OrderingKey = nil, "", ""
+	if rt.Validation != nil {
+		rt.Condition = "false"
+	}
+}
 
 // strip takes away what an attempt would need: there can be none, and a
 // credential that is not used is better not passed on. What selects events
 // stays, and so do the terms, for what waits grows old meanwhile.
 func strip(rt *route.Route) {
-	rt.URL, rt.Headers, rt.Authorization, rt.Signing, rt.Format = "", nil, nil, nil, ""
+	rt.URL, rt.Headers, rt.Authorization, rt.Signing, rt.Format, rt.Sitecore = "", nil, nil, nil, "", nil
 }
 
 // checkSpec judges what can be judged without looking elsewhere.
-func (c *compiler) checkSpec(v *Verdict, rt *route.Route, spec *v1alpha1.WebhookSpec) {
-	if spec.Type != v1alpha1.WebhookEventHandler {
-		v.reject(v1alpha1.ReasonInvalidType, "spec.type", fmt.Sprintf("%q is unknown to this version; use EventHandler", spec.Type))
+func (c *compiler) checkSpec(v *Verdict, spec *v1alpha1.WebhookSpec) {
+	if spec.Type != v1alpha1.WebhookEventHandler && !isAction(spec) {
+		v.reject(v1alpha1.ReasonInvalidType, "spec.type", fmt.Sprintf("%q is unknown to this version; use EventHandler, SubmitAction or ValidationAction", spec.Type))
 	}
 	if err := route.CheckURL(spec.Endpoint.URL); err != nil {
 		v.reject(v1alpha1.ReasonInvalidURL, "spec.endpoint.url", err.Error())
@@ -86,38 +102,11 @@ func (c *compiler) checkSpec(v *Verdict, rt *route.Route, spec *v1alpha1.Webhook
 	if err := route.CheckEvents(spec.Events); err != nil {
 		v.reject(v1alpha1.ReasonInvalidEvents, "spec.events", err.Error())
 	}
-	if spec.Condition != "" {
-		if err := c.checkCondition(spec.Condition); err != nil {
-			v.reject(v1alpha1.ReasonInvalidCondition, "spec.condition", err.Error())
-		}
-	}
 	if spec.Ordering != nil {
 		if err := route.CheckOrderingKey(spec.Ordering.Key); err != nil {
 			v.reject(v1alpha1.ReasonInvalidOrdering, "spec.ordering.key", err.Error())
 		}
 	}
-	if p := spec.Payload; p != nil {
-		switch cmp.Or(p.Format, v1alpha1.PayloadStandard) {
-		case v1alpha1.PayloadStandard:
-			rt.Format = route.FormatStandard
-		case v1alpha1.PayloadCloudEvents:
-			rt.Format = route.FormatCloudEvents
-		default:
-			v.reject(v1alpha1.ReasonInvalidPayload, "spec.payload.format", fmt.Sprintf("%q is unknown to this version; use Standard or CloudEvents", p.Format))
-		}
-		if cmp.Or(p.Serialization, v1alpha1.SerializationJSON) != v1alpha1.SerializationJSON {
-			v.reject(v1alpha1.ReasonInvalidPayload, "spec.payload.serialization", fmt.Sprintf("%q is unknown to this version; use JSON", p.Serialization))
-		}
-	}
-}
-
-func (c *compiler) checkCondition(expr string) error {
-	err, known := c.conditions[expr]
-	if !known {
-		err = route.CheckCondition(expr)
-		c.conditions[expr] = err
-	}
-	return err
 }
 
 func (c *compiler) headers(v *Verdict, o *v1alpha1.Webhook) []route.Header {
@@ -162,7 +151,10 @@ func (c *compiler) headerValue(v *Verdict, k secretKey) (route.Secret, bool) {
 // in it are already, and against what it refers to otherwise.
 func checkWeight(v *Verdict, rt *route.Route, o *v1alpha1.Webhook) {
 	const path = "spec.endpoint.headers"
-	inline, all := 0, credentials(rt.Authorization)
+	inline, all := 0, 0
+	if rt.Authorization != nil {
+		all = rt.Authorization.Size()
+	}
 	for _, h := range o.Spec.Endpoint.Headers {
 		inline += len(h.Value)
 	}
@@ -177,31 +169,21 @@ func checkWeight(v *Verdict, rt *route.Route, o *v1alpha1.Webhook) {
 	}
 }
 
-// credentials is the size of a's credentials, in bytes.
-func credentials(a *route.Authorization) int {
-	switch {
-	case a == nil:
-		return 0
-	case a.Basic != nil:
-		return len(a.Basic.Username) + len(a.Basic.Password.Reveal())
-	case a.Bearer != nil:
-		return len(a.Bearer.Token.Reveal())
-	case a.APIKey != nil:
-		return len(a.APIKey.Value.Reveal())
-	}
-	return 0
-}
-
 func (c *compiler) resolveItem(v *Verdict, o *v1alpha1.Webhook) *route.Authorization {
 	ref := o.Spec.AuthorizationRef
 	if ref == nil {
 		return nil
 	}
 	it, found := c.items[types.NamespacedName{Namespace: o.Namespace, Name: ref.Name}]
-	if v.follow("spec.authorizationRef", "AuthorizationItem", ref.Name, found, it.verdict) {
-		return it.authorization
+	const path = "spec.authorizationRef"
+	if !v.follow(path, "AuthorizationItem", ref.Name, found, it.verdict) {
+		return nil
 	}
-	return nil
+	if err := it.authorization.Fits(o.Spec.Endpoint.URL); err != nil {
+		v.unresolved(v1alpha1.ReasonRefInvalid, path, fmt.Sprintf("AuthorizationItem %q: %v", ref.Name, err))
+		return nil
+	}
+	return it.authorization
 }
 
 // resolvePolicy returns the default terms when there is no usable policy. In

@@ -4,6 +4,7 @@ package status
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, past Pa
 	c.programmed(f)
 	c.ready(v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed)
 	c.delivering(&next, f.Summary.Breaker)
+	c.warn(v)
 	next.Conditions = c.all
 	return next
 }
@@ -131,6 +133,14 @@ func (c *conditions) judge(v compile.Verdict) {
 			continue
 		}
 		c.set(q.typ, metav1.ConditionTrue, q.reason, q.message)
+	}
+}
+
+// warn sets the conditions that are there only while there is something to say.
+func (c *conditions) warn(v compile.Verdict) {
+	const typ = v1alpha1.ConditionEventsKnown
+	if i := slices.IndexFunc(v.Warnings, func(f compile.Fault) bool { return f.Condition == typ }); i >= 0 {
+		c.set(typ, metav1.ConditionFalse, v.Warnings[i].Reason, cut(v.Text(typ)))
 	}
 }
 

@@ -1,8 +1,12 @@
 // Package authorize proves Postrider to receivers: it puts the credentials of a
-// route onto its requests.
+// route onto its requests. Those that never change are an [Authorizer], made
+// once per route; those that do, such as tokens that expire, are [Live] and
+// come from a [Keeper], which all routes share. A client certificate is neither:
+// it belongs to the connection.
 package authorize
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/postrider/postrider/dispatcher/route"
@@ -29,8 +33,9 @@ func (a Authorizer) Apply(req *http.Request) error {
 }
 
 // New makes the Authorizer of a route; nil asks for no credentials. It fails
-// when the credentials cannot be sent, so that no delivery goes without them.
-// Its errors never quote a credential.
+// when the credentials cannot be sent, and when they are of a kind that changes
+// or belongs to the connection, so that no delivery goes without them. Its
+// errors never quote a credential.
 func New(a *route.Authorization) (Authorizer, error) {
 	if a == nil {
 		return Authorizer{}, nil
@@ -43,7 +48,9 @@ func New(a *route.Authorization) (Authorizer, error) {
 		return Authorizer{basic(a.Basic)}, nil
 	case a.Bearer != nil:
 		return Authorizer{bearer(a.Bearer)}, nil
-	default:
+	case a.APIKey != nil:
 		return Authorizer{apiKey(a.APIKey)}, nil
+	default:
+		return Authorizer{}, errors.New("the authorization is of a kind that does not stay the same from request to request")
 	}
 }

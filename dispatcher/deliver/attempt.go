@@ -2,13 +2,16 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"time"
 
+	"github.com/postrider/postrider/dispatcher/answer"
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/dispatcher/payload"
 	"github.com/postrider/postrider/dispatcher/route"
 	"github.com/postrider/postrider/dispatcher/sign"
 	"github.com/postrider/postrider/dispatcher/trace"
@@ -22,8 +25,9 @@ type attempt struct {
 	unusable error // there is no plan
 	host     *host // nil = no bounds
 	nth      uint64
-	probe    bool // of the breaker
-	test     bool // that somebody asked for
+	probe    bool           // of the breaker
+	test     bool           // that somebody asked for
+	verdict  answer.Verdict // of a validation action that has answered
 
 	recorded bool // in the attempt log
 	skipped  int  // not recorded, right before this one
@@ -84,14 +88,18 @@ func (l *Lanes) try(ctx context.Context, a *attempt) (o outcome.Outcome, end tim
 // timeout of the route, the answer's body included.
 func (l *Lanes) send(ctx context.Context, a *attempt, now time.Time, rec *Record) (o outcome.Outcome) {
 	p := a.plan
-	id, b := a.wrap(p.Format)
-	if b.err != nil {
-		return outcome.Outcome{Reason: outcome.Unsendable, Detail: "the body cannot be rendered"}
+	id, body, err := a.wrap(p.form)
+	if err != nil {
+		detail := "the body cannot be rendered"
+		if errors.Is(err, payload.ErrLarge) {
+			detail = "the event is too large as XML"
+		}
+		return outcome.Outcome{Reason: outcome.Unsendable, Detail: detail}
 	}
-	timestamp, signature := p.signer.Values(id, now, b.bytes)
-	var usual [6]egress.Field // as many as there are ownHeaders
-	post := egress.Post{Target: p.target, Body: b.bytes, Deadline: now.Add(p.Timeout)}
-	post.Fields = append(usual[:0], egress.Field{Name: headerContentType, Value: b.contentType},
+	timestamp, signature := p.signer.Values(id, now, body)
+	var usual [7]egress.Field // as many as there are ownHeaders, and one that authorizes
+	post := egress.Post{Target: p.target, Body: body, Deadline: now.Add(p.Timeout)}
+	post.Fields = append(usual[:0], egress.Field{Name: headerContentType, Value: p.form.ContentType()},
 		egress.Field{Name: sign.HeaderID, Value: id}, egress.Field{Name: sign.HeaderTimestamp, Value: timestamp})
 	if signature != "" {
 		post.Fields = append(post.Fields, egress.Field{Name: sign.HeaderSignature, Value: signature})
@@ -102,18 +110,20 @@ func (l *Lanes) send(ctx context.Context, a *attempt, now time.Time, rec *Record
 		ctx, end = l.trace(ctx, a, &post)
 		defer func() { end(o) }()
 	}
-	rec.sent(p, &post)
-	resp, err := l.opts.Client.Post(ctx, &post)
-	rec.answered(p, &post, &resp, err)
+	resp, shown, err := l.exchange(ctx, p, &post, rec)
 	if err != nil {
-		reason, detail := egress.Classify(err)
+		reason, detail := classify(err)
 		return outcome.Outcome{Reason: reason, Status: resp.Status, Detail: detail}
 	}
 	l.opts.Metrics.connection(resp.Reused)
-	return outcome.Outcome{
+	o = outcome.Outcome{
 		Reason: outcome.FromStatus(resp.Status), Status: resp.Status,
 		RetryAfter: retryAfter(resp.Header, now),
 	}
+	if p.Validation != nil {
+		a.hear(&o, &resp, p.seeks(&post, shown, &resp, false))
+	}
+	return o
 }
 
 // trace begins the span of a, and passes the context of its trace on to the receiver.

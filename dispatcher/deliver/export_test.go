@@ -139,7 +139,7 @@ func (l *Lanes) Count() int { return len(l.all()) }
 // a lane.
 func (l *Lanes) Attempter(d Deferral) (func() outcome.Outcome, error) {
 	e := l.opts.Router.Load().Lookup(d.Route)
-	p, err := newPlan(e)
+	p, err := newPlan(e, l.opts.Credentials)
 	if err != nil {
 		return nil, err
 	}

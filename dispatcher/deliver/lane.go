@@ -84,6 +84,7 @@ type lane struct {
 	alarmAt time.Time // zero = not set
 	watched bool      // by the sweep
 	testing bool
+	asked   int // attempts under way that are no deliveries, see [Lanes.AskAbout]
 
 	order *order // of what has a key; nil before the first
 
@@ -147,7 +148,7 @@ func (ln *lane) probeFree() bool {
 
 // closed reports whether nothing may be attempted for now, whatever waits.
 func (ln *lane) closed(now time.Time) bool {
-	return ln.entry == nil || ln.entry.Hold != "" || ln.gone || ln.breaker.shut(now) || ln.in.halted.Load()
+	return ln.entry == nil || ln.lost() || ln.entry.Hold != "" || ln.gone || ln.breaker.shut(now) || ln.in.halted.Load()
 }
 
 // follow draws the consequences of whatever has changed: it empties a closed
@@ -290,11 +291,11 @@ func (ln *lane) checked(began, now time.Time, d delivery, stays bool) {
 // enter takes what the attempt of the first delivery needs besides a worker.
 func (ln *lane) enter(now time.Time) bool {
 	first := ln.queue.cell(0).parcel
-	if ln.starved = !first.enter(ln.tenant); ln.starved {
+	if ln.starved = !first.enter(ln.tenant, ln.entry); ln.starved {
 		return false // the sweep comes back to it
 	}
 	if !ln.enterHost(now) {
-		first.leave()
+		first.leave(ln.entry)
 		return false
 	}
 	return true
@@ -349,18 +350,23 @@ func (ln *lane) begin(now time.Time) attempt {
 	if ln.in.opts.Log != nil {
 		a.recorded, a.skipped = ln.allowance.take(now)
 	}
+	a.metrics = ln.series()
+	return a
+}
+
+// series returns the metrics of the webhook, which are there from its first attempt on.
+func (ln *lane) series() *laneMetrics {
 	if ln.metrics == nil {
 		ln.metrics = ln.in.opts.Metrics.lane()
 	}
-	a.metrics = ln.metrics
-	return a
+	return ln.metrics
 }
 
 // ready returns the plan of the route, made anew when the table has changed
 // since the last attempt.
 func (ln *lane) ready() (*plan, error) {
 	if ln.plan == nil {
-		p, err := newPlan(ln.entry)
+		p, err := newPlan(ln.entry, ln.in.opts.Credentials)
 		if err != nil {
 			return nil, err
 		}
@@ -374,7 +380,7 @@ func (ln *lane) ready() (*plan, error) {
 func (ln *lane) end(now time.Time, a *attempt, o outcome.Outcome, action Action) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	a.leave()
+	a.leave(a.entry)
 	ln.release(&a.delivery)
 	if a.key != 0 {
 		ln.ended(&a.delivery, action)
@@ -439,7 +445,7 @@ func (ln *lane) wake(now time.Time) (fx effects) {
 func (ln *lane) forgettable() bool {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if !ln.lost() || ln.workers > 0 || ln.queue.len() > 0 || ln.waiting > 0 || ln.fetching || ln.testing || !ln.order.isEmpty() {
+	if !ln.lost() || ln.entry != nil || ln.workers > 0 || ln.queue.len() > 0 || ln.waiting > 0 || ln.fetching || ln.testing || ln.asked > 0 || !ln.order.isEmpty() {
 		return false
 	}
 	if ln.alarm != nil {

@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
-// lost reports whether the route is gone. Without a table nobody knows.
-func (ln *lane) lost() bool { return ln.entry == nil && ln.router != nil }
+// lost reports whether the route that deliveries were for is gone. Without a table
+// nobody knows. A validation action has the name of one that was there before.
+func (ln *lane) lost() bool {
+	return ln.router != nil && (ln.entry == nil || ln.entry.Validation != nil)
+}
 
 // sync takes over the table in force, if it has changed.
 func (ln *lane) sync() {

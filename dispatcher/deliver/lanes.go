@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postrider/postrider/dispatcher/authorize"
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/outcome"
@@ -23,10 +24,15 @@ type Options struct {
 	Backlog  Backlog
 	Client   Client
 	Recorder outcome.Recorder
-	Metrics  *Metrics
-	Log      Log           // of attempts; nil = none is kept
-	Tracer   *trace.Tracer // nil = off
-	Logger   *slog.Logger
+
+	// Credentials keeps those that change, which no attempt can go without.
+	// nil = routes that have such are not attempted with success.
+	Credentials *authorize.Keeper
+
+	Metrics *Metrics
+	Log     Log           // of attempts; nil = none is kept
+	Tracer  *trace.Tracer // nil = off
+	Logger  *slog.Logger
 
 	// Leads tells whether what has a key may be attempted now, where others share
 	// the backlog and one of them does that; nil = always.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/dispatcher/authorize"
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/outcome"
 	"github.com/postrider/postrider/dispatcher/sign"
@@ -62,7 +63,7 @@ func (r *Record) sent(p *plan, post *egress.Post) {
 		r.Request.Header["User-Agent"] = []string{p.agent}
 	}
 	for _, f := range post.Fields {
-		if f.Name == sign.HeaderSignature {
+		if f.Name == sign.HeaderSignature || f.Name == headerAuthorization {
 			f.Value = redacted
 		}
 		r.Request.Header[f.Name] = []string{f.Value}
@@ -70,24 +71,31 @@ func (r *Record) sent(p *plan, post *egress.Post) {
 }
 
 // answered records what came back, if anything did, without what was sent to
-// prove who sends: the receiver may have put that into its answer. With an error
-// the answer broke off.
-func (r *Record) answered(p *plan, post *egress.Post, resp *egress.Response, err error) {
+// prove who sends, shown included: the receiver may have put that into its
+// answer. With an error the answer broke off.
+func (r *Record) answered(p *plan, post *egress.Post, shown *authorize.Proof, resp *egress.Response, err error) {
 	if r == nil || resp.Status == 0 {
 		return
 	}
-	secrets := p.secrets()
 	isCut := resp.Truncated || err != nil
-	for _, f := range post.Fields {
-		if f.Name == sign.HeaderSignature && (isCut || longest(resp) >= signatureSize) {
-			secrets = slices.Concat(seek(strings.Fields(unadorned.Replace(f.Value))...), secrets)
-		}
-	}
+	secrets := p.seeks(post, shown, resp, isCut)
 	r.Response = &ResponseRecord{Status: resp.Status, Header: recordHeader(resp.Header, secrets), Bytes: len(resp.Body)}
 	if p.KeepResponses {
 		body := resp.Body[:min(len(resp.Body), secrets.window(maxRecordedBody))]
 		r.Response.Body = secrets.scrub(body, maxRecordedBody, isCut)
 	}
+}
+
+// seeks are the clues to what post proved, shown included, as far as the answer may
+// hold it.
+func (p *plan) seeks(post *egress.Post, shown *authorize.Proof, resp *egress.Response, isCut bool) sought {
+	secrets := p.echoes.with(p.secrets(), shown)
+	for _, f := range post.Fields {
+		if f.Name == sign.HeaderSignature && (isCut || longest(resp) >= signatureSize) {
+			secrets = secrets.and(seek(strings.Fields(unadorned.Replace(f.Value))...))
+		}
+	}
+	return secrets
 }
 
 // signatureSize is how many bytes a text has at least that shows a signature, in

@@ -54,6 +54,8 @@ func secretsOf(r *route.Route) sought {
 			all = append(all, a.Bearer.Token.Reveal())
 		case a.APIKey != nil:
 			all = append(all, a.APIKey.Value.Reveal())
+		case a.Digest != nil:
+			all = append(all, a.Digest.Password.Reveal())
 		}
 	}
 	if r.Signing != nil {
@@ -105,6 +107,13 @@ func (s sought) pack() sought {
 		packed[i] = clue{texts[at:len(texts):len(texts)], c.encoded}
 	}
 	return packed
+}
+
+// and returns what either seeks.
+func (s sought) and(t sought) sought {
+	both := slices.Concat(s, t)
+	slices.SortStableFunc(both, func(a, b clue) int { return len(b.text) - len(a.text) })
+	return both
 }
 
 // window is how much of a text must be looked at to find what begins in its

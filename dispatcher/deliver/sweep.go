@@ -74,6 +74,9 @@ func (l *Lanes) follow(now time.Time) {
 		l.carryOut(ln, ln.wake(now))
 	}
 	l.forget()
+	if r := l.opts.Router.Load(); r != nil {
+		l.opts.Credentials.Retain(r)
+	}
 }
 
 // count asks the store how much waits there, as long as attempts may begin and

@@ -109,10 +109,16 @@ func handshake(err error) string {
 		}
 		return "certificate not valid"
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+	if alerted(err) {
 		return "handshake refused by the receiver"
 	}
 	return "handshake failed"
+}
+
+// alerted reports whether TLS itself ended the connection, at the other end.
+func alerted(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error"
 }
 
 func answer(err error) (outcome.Reason, string) {
@@ -121,6 +127,8 @@ func answer(err error) (outcome.Reason, string) {
 		return outcome.Timeout, "attempt cancelled"
 	case timedOut(err):
 		return outcome.Timeout, "no answer in time"
+	case alerted(err): // TLS 1.3 refuses a client's certificate, or the lack of one, after the handshake
+		return outcome.TLSFailed, "handshake refused by the receiver"
 	case brokeOff(err):
 		return outcome.ConnectFailed, "connection closed without an answer"
 	default:

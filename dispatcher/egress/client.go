@@ -41,8 +41,9 @@ type Options struct {
 // A Client sends requests and pools connections. It is safe for concurrent use.
 //
 // There are two roads to a receiver. The short one is HTTP/1.1 in the goroutine
-// of the attempt, for http:// and for the https:// hosts that are known not to
-// speak HTTP/2. Everything else takes the long one, which is net/http.
+// of the attempt, for http://, for the https:// hosts that are known not to
+// speak HTTP/2, and for all that shows a certificate, whose connections it keeps
+// apart. Everything else takes the long one, which is net/http.
 type Client struct {
 	dialer dialer
 	idle   *pool          // connections of the short road

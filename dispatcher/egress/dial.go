@@ -32,8 +32,9 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 }
 
 // secure does the handshake with the host of address over conn, which it closes
-// when that fails.
-func (d *dialer) secure(ctx context.Context, conn net.Conn, address string, protocols ...string) (*tls.Conn, error) {
+// when that fails. A host that asks for a certificate is shown the one that is
+// given, whatever authorities it names; nil = none.
+func (d *dialer) secure(ctx context.Context, conn net.Conn, address string, certificate *tls.Certificate, protocols ...string) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, errors.Join(&failure{sending, err}, conn.Close())
@@ -44,7 +45,11 @@ func (d *dialer) secure(ctx context.Context, conn net.Conn, address string, prot
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	secured := tls.Client(conn, &tls.Config{RootCAs: d.rootCAs, ServerName: host, NextProtos: protocols})
+	config := &tls.Config{RootCAs: d.rootCAs, ServerName: host, NextProtos: protocols}
+	if certificate != nil {
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+	}
+	secured := tls.Client(conn, config)
 	err = secured.HandshakeContext(ctx)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		trace.TLSHandshakeDone(secured.ConnectionState(), err)

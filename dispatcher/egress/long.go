@@ -46,7 +46,7 @@ func (c *Client) dialLong(ctx context.Context, network, address string) (net.Con
 	if err != nil {
 		return nil, err
 	}
-	secured, err := c.dialer.secure(ctx, conn, address, protocolHTTP2, protocolHTTP1)
+	secured, err := c.dialer.secure(ctx, conn, address, nil, protocolHTTP2, protocolHTTP1)
 	if err != nil {
 		return nil, err
 	}

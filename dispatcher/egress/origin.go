@@ -11,8 +11,9 @@ import (
 // An origin is whom a connection is to: connections are shared by what has the
 // same origin.
 type origin struct {
-	secure  bool
-	address string // host and port
+	secure   bool
+	address  string // host and port
+	identity string // as whom the client proves itself with a certificate, see identityOf; empty = nobody
 }
 
 // originOf returns the origin of u, unless that is something only net/http

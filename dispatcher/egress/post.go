@@ -3,6 +3,9 @@ package egress
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -24,7 +27,8 @@ type Target struct {
 }
 
 type prepared struct {
-	head   []byte // up to the first header of an attempt's own
+	shows  *tls.Certificate // nil = none
+	head   []byte           // up to the first header of an attempt's own
 	url    *url.URL
 	header http.Header
 }
@@ -53,6 +57,32 @@ func NewTarget(u *url.URL, header http.Header) (*Target, error) {
 	return t, nil
 }
 
+// NewIdentifiedTarget makes a Target whose connections show a certificate to a
+// host that asks for one. No other Target shares them, unless it shows the same.
+// It fails without https://, where nothing can be shown.
+func NewIdentifiedTarget(u *url.URL, header http.Header, certificate *tls.Certificate) (*Target, error) {
+	t, err := NewTarget(u, header)
+	if err != nil {
+		return nil, err
+	}
+	if !t.usual || !t.to.secure {
+		return nil, &failure{sending, errors.New("a certificate can be shown only at an https:// URL whose host is a plain name or address")}
+	}
+	t.to.identity = identityOf(certificate)
+	t.reveal().shows = certificate
+	return t, nil
+}
+
+// identityOf names a certificate by all of its chain. It holds nothing secret.
+func identityOf(c *tls.Certificate) string {
+	h := sha256.New()
+	for _, der := range c.Certificate {
+		_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(der)))) //nolint:gosec // a chain is bounded by a Secret; a hash fails at no write
+		_, _ = h.Write(der)
+	}
+	return string(h.Sum(nil))
+}
+
 // A Field is a header of one attempt.
 type Field struct{ Name, Value string }
 
@@ -78,7 +108,7 @@ func (c *Client) Post(ctx context.Context, p *Post) (Response, error) {
 	if p.Deadline.IsZero() {
 		return Response{}, &failure{sending, errors.New("the attempt has no deadline")}
 	}
-	if p.Target.usual && len(p.Body) <= maxShort && c.hasShort(p.Target.to) {
+	if p.Target.usual && c.hasShort(p.Target.to) && (len(p.Body) <= maxShort || p.Target.reveal().shows != nil) {
 		return c.postShort(ctx, p)
 	}
 	ctx, cancel := context.WithDeadline(ctx, p.Deadline)
@@ -96,7 +126,7 @@ func (c *Client) postShort(ctx context.Context, p *Post) (Response, error) {
 	}
 	clock := watch(ctx)
 	defer clock.stop()
-	return c.sendShort(&attempt{ctx: ctx, deadline: p.Deadline, to: p.Target.to, wire: buffer.b, clock: clock})
+	return c.sendShort(&attempt{ctx: ctx, deadline: p.Deadline, to: p.Target.to, shows: p.Target.reveal().shows, wire: buffer.b, clock: clock})
 }
 
 // append appends p, all of it.

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http/httptrace"
 	"time"
@@ -9,18 +10,22 @@ import (
 
 // maxShort bounds what takes the short road, in bytes of the body. A receiver
 // may answer before it has read a larger one, and then no longer read: that
-// needs somebody who reads while another writes, as net/http does.
+// needs somebody who reads while another writes, as net/http does. What shows a
+// certificate has no other road: there such an attempt takes all of its time.
 const maxShort = 64 << 10
 
 // hasShort reports whether there is a short road to an origin.
-func (c *Client) hasShort(to origin) bool { return !to.secure || c.http1.has(to.address) }
+func (c *Client) hasShort(to origin) bool {
+	return !to.secure || to.identity != "" || c.http1.has(to.address)
+}
 
 // An attempt is one request on the short road.
 type attempt struct {
 	ctx      context.Context //nolint:containedctx // it lives as long as the call that it was given to
 	deadline time.Time
 	to       origin
-	wire     []byte // the whole request
+	shows    *tls.Certificate // that to.identity names; nil = none
+	wire     []byte           // the whole request
 	clock    *stopwatch
 }
 
@@ -84,7 +89,7 @@ func (c *Client) connect(a *attempt) (*conn, error) {
 	if !a.to.secure {
 		return newConn(a.to, plain, plain)
 	}
-	secured, err := c.dialer.secure(ctx, plain, a.to.address, protocolHTTP1)
+	secured, err := c.dialer.secure(ctx, plain, a.to.address, a.shows, protocolHTTP1)
 	if err != nil {
 		c.http1.remove(a.to.address) // it may speak nothing but HTTP/2 by now
 		return nil, err

@@ -86,6 +86,9 @@ func takeBuffer(body int) *buffer {
 }
 
 func (b *buffer) release() {
+	if cap(b.b) > 2*maxShort {
+		return // of the few that are larger than what takes this road as a rule
+	}
 	if cap(b.b) > 2*maxSmall {
 		largeBuffers.Put(b)
 		return

@@ -76,7 +76,7 @@ func readMembers(object []byte) (envelope, *Refusal) {
 	}
 	found := make(envelope, 0, 8)
 	n := 0 // not the length of found, which a name sent twice does not change
-	for spelled, value := range members(object) {
+	for spelled, value := range Members(object) {
 		if n++; n > maxMembers {
 			return nil, refuse(InvalidEvent, "the event has more than %d members, %d extension attributes are allowed: put them into the data",
 				maxMembers, MaxExtensions).over(MaxExtensions)
@@ -153,7 +153,7 @@ func readBatch(template Event, body []byte) ([]Event, *Refusal) {
 	// To list all elements would take many times the memory of a body that
 	// holds nothing but small ones.
 	var objects [][]byte
-	for object := range elements(body) {
+	for object := range Elements(body) {
 		if len(objects) == MaxBatch {
 			return nil, refuse(BatchTooLarge, "the batch holds more than %d events: split it", MaxBatch).over(MaxBatch)
 		}

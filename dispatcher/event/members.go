@@ -7,11 +7,13 @@ import (
 )
 
 // The functions of this file walk JSON that is known to be valid, see
-// checkJSON. They exist because data is passed on as it came: nothing inside of
-// it needs to be decoded, only its end must be found.
+// [ValidJSON], and panic or mislead on other text. They exist because data is
+// passed on as it came: nothing inside of it needs to be decoded, only its end
+// must be found.
 
-// members yields the names and values of an object, as they are spelled.
-func members(object []byte) iter.Seq2[[]byte, []byte] {
+// Members yields the names and values of an object in valid JSON, as they are
+// spelled: names with their quotes, values without space around them.
+func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for i := skipSpace(object, skipSpace(object, 0)+1); object[i] != '}'; {
 			nameEnd := valueEnd(object, i)
@@ -25,8 +27,8 @@ func members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// elements yields the elements of an array, as they are spelled.
-func elements(array []byte) iter.Seq[[]byte] {
+// Elements yields the elements of an array in valid JSON, as they are spelled.
+func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for i := skipSpace(array, skipSpace(array, 0)+1); array[i] != ']'; {
 			end := valueEnd(array, i)
@@ -61,7 +63,7 @@ func skipSpace(b []byte, i int) int {
 func valueEnd(b []byte, i int) int {
 	switch b[i] {
 	case '"':
-		return stringEnd(b, i)
+		return StringEnd(b, i)
 	case '{', '[':
 		for depth := 0; ; i++ {
 			switch b[i] {
@@ -72,7 +74,7 @@ func valueEnd(b []byte, i int) int {
 					return i + 1
 				}
 			case '"':
-				i = stringEnd(b, i) - 1
+				i = StringEnd(b, i) - 1
 			}
 		}
 	default: // a number, true, false or null
@@ -83,8 +85,8 @@ func valueEnd(b []byte, i int) int {
 	}
 }
 
-// stringEnd returns the position after the string that begins at i.
-func stringEnd(b []byte, i int) int {
+// StringEnd returns the position after the string of valid JSON that begins at i.
+func StringEnd(b []byte, i int) int {
 	for {
 		i += 1 + bytes.IndexByte(b[i+1:], '"')
 		backslashes := 0
@@ -95,6 +97,13 @@ func stringEnd(b []byte, i int) int {
 			return i + 1
 		}
 	}
+}
+
+// AppendText appends what a string in valid JSON says, decoded. Half of a
+// surrogate pair becomes U+FFFD.
+func AppendText(dst, value []byte) []byte {
+	var few [64]byte
+	return append(dst, unescape(few[:0], value[1:len(value)-1])...)
 }
 
 // unquote decodes a string; ok is false for every other value.

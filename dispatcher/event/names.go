@@ -90,7 +90,7 @@ func (n *Names) readObject(b []byte, i int) (*Part, int) {
 	p := &Part{Members: map[string]any{}}
 	var few [64]byte
 	for b[i] != '}' {
-		end := stringEnd(b, i)
+		end := StringEnd(b, i)
 		name := unescape(few[:0], b[i+1:end-1])
 		i = skipSpace(b, skipSpace(b, end)+1)
 		if m := n.members[string(name)]; m != nil {

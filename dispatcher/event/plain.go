@@ -39,7 +39,7 @@ func (p *plain) read(object []byte) *Refusal {
 	if !opens(object, '{') {
 		return refuse(InvalidEvent, "an event is a JSON object: send one")
 	}
-	for spelled, value := range members(object) {
+	for spelled, value := range Members(object) {
 		name := nameOf(spelled)
 		if strings.EqualFold(name, "data") {
 			p.data = value

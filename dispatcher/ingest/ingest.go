@@ -59,6 +59,7 @@ type Handler struct {
 	held    *share.Pool
 	time    time.Duration  // that a body may wait, and then take
 	failing rate.Sometimes // so that a failing store does not flood the log
+	lenient bool           // whatever the data of Sitecore's events looks like
 }
 
 // New makes a Handler and registers its metrics.
@@ -81,6 +82,13 @@ const minShare = 2 * event.MaxBody
 func (h *Handler) Within(room float64) *Handler {
 	each := max(int64(room*maxShare), minShare)
 	h.held = share.New(max(int64(room*maxHeld), 2*each), each)
+	return h
+}
+
+// Lenient has h take events of Sitecore's types whatever their data looks like,
+// before it serves.
+func (h *Handler) Lenient(lenient bool) *Handler {
+	h.lenient = lenient
 	return h
 }
 
@@ -121,6 +129,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, now time.Time) (
 	events, err := event.Read(r.Header, body, namespace, now)
 	if err != nil {
 		problem.Write(w, Problem(err))
+		return Refused, 1
+	}
+
+	if refused := check(events, h.lenient); refused != nil {
+		problem.Write(w, *refused)
 		return Refused, 1
 	}
 

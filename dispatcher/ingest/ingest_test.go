@@ -91,7 +91,7 @@ func TestStoredEventsAreAnsweredInOrderWithWhatReceiversSee(t *testing.T) {
 	}, slog.New(slog.DiscardHandler))
 
 	response, body := post(t, server, "application/cloudevents-batch+json", strings.NewReader(
-		`[{"specversion":"1.0","id":"b","source":"/cms","type":"item:added"},{"specversion":"1.0","id":"a","source":"/cms","type":"item:added"}]`))
+		`[{"specversion":"1.0","id":"b","source":"/cms","type":"page:added"},{"specversion":"1.0","id":"a","source":"/cms","type":"page:added"}]`))
 
 	if response.StatusCode != http.StatusAccepted || response.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %s", response.Status, response.Header.Get("Content-Type"))
@@ -147,6 +147,16 @@ func TestWhatIsRefusedNeverReachesTheStore(t *testing.T) {
 			"a batch whose first event is wrong", "application/cloudevents-batch+json", strings.NewReader("[{}," + event1 + "]"),
 			400, "invalid-event", map[string]any{"index": 0.0},
 		},
+		{"an event of Sitecore without its item", "application/json", strings.NewReader(`{"type":"item:added","data":{}}`), 400, "invalid-sitecore-event", nil},
+		{
+			"a batch with one", "application/cloudevents-batch+json", strings.NewReader(`[` + event1 + `,{"specversion":"1.0","id":"1","source":"/cms","type":"item:added"}]`),
+			400, "invalid-sitecore-event", map[string]any{"index": 1.0},
+		},
+		{"a workflow command", "application/json", strings.NewReader(`{"type":"workflow:command","data":{"DataItem":` + item + `}}`), 400, "reserved-type", nil},
+		{
+			"what would count as a workflow command that was submitted", "application/json",
+			strings.NewReader(`{"type":"a","id":"1","source":"/v1/namespaces/shop/workflow-commands/00"}`), 400, "invalid-event", nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,6 +187,33 @@ func TestWhatIsRefusedNeverReachesTheStore(t *testing.T) {
 			}
 			counts(t, registry, map[string]int{"Refused": 1})
 		})
+	}
+}
+
+const item = `{"Language":"en","Version":1,"Id":"110d559f-dea5-42ea-9c1c-8a5df7e70ef9","Name":"Home","ParentId":"0de95ae4-41ab-4d01-9eb0-67441b7c2450","TemplateId":"76036f5e-cbce-46d1-af0a-4143f9b557aa"}`
+
+func TestWhatIsWrongWithAnEventOfSitecoreIsNamed(t *testing.T) {
+	server, _ := serve(t, kept, slog.New(slog.DiscardHandler))
+	response, body := post(t, server, "application/json", strings.NewReader(`{"type":"item:moved","data":{"Item":`+strings.Replace(item, "TemplateId", "Template", 1)+`}}`))
+	for _, part := range []string{"Item.TemplateId is missing", "item:moved", "add it"} {
+		if response.StatusCode != http.StatusBadRequest || !strings.Contains(body, part) {
+			t.Errorf("%s does not say %q: %s", response.Status, part, body)
+		}
+	}
+	if response, body = post(t, server, "application/json", strings.NewReader(`{"type":"item:added","data":{"Item":`+item+`}}`)); response.StatusCode != http.StatusAccepted {
+		t.Errorf("a good one: %s %s", response.Status, body)
+	}
+}
+
+func TestALenientHandlerTakesWhatSitecoreWouldNotSend(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.Handle(ingest.Pattern, ingest.New(store(kept), prometheus.NewRegistry(), slog.New(slog.DiscardHandler)).Lenient(true))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	for eventType, want := range map[string]int{"item:added": http.StatusAccepted, "workflow:command": http.StatusBadRequest} {
+		if response, body := post(t, server, "application/json", strings.NewReader(`{"type":"`+eventType+`","data":7}`)); response.StatusCode != want {
+			t.Errorf("%s: %s %s", eventType, response.Status, body)
+		}
 	}
 }
 
@@ -278,7 +315,7 @@ func TestAnotherMethodIsToldTheRightOne(t *testing.T) {
 
 // The whole handler without network and store, body 1 KiB.
 func BenchmarkServeHTTP(b *testing.B) {
-	body := `{"type":"item:added","data":{"Item":{"Name":"` + strings.Repeat("page ", 190) + `"}}}`
+	body := `{"type":"page:added","data":{"Item":{"Name":"` + strings.Repeat("page ", 190) + `"}}}`
 	handler := ingest.New(store(kept), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -160,7 +160,11 @@ func (o *Operator) known(id string) (*route.Entry, error) {
 // sense nothing is sent: it would die while it waits.
 func (o *Operator) target(id string) error {
 	e, err := o.known(id)
-	if err == nil && dormant(e) {
+	switch {
+	case err != nil:
+	case e.Validation != nil:
+		err = refuse(problem.InvalidRequest, "Webhook "+strconv.Quote(id)+" is a ValidationAction: it is asked about workflow commands when they come, and nothing is sent to it again.")
+	case dormant(e):
 		err = refuse(problem.WebhookDisabled, "Webhook "+strconv.Quote(id)+" takes no deliveries: "+e.Hold+". Enable or correct it, wait until it is Ready, and send the call again.")
 	}
 	return err

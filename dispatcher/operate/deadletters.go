@@ -75,7 +75,7 @@ func (o *Operator) deadLetter(_ http.ResponseWriter, r *http.Request) (answer, e
 		return answer{}, err
 	}
 	shown := newLetter(&found)
-	if shown.Event, _, err = payload.Render(route.FormatCloudEvents, found.Event); err != nil {
+	if shown.Event, _, err = payload.Render(&route.Route{Format: route.FormatCloudEvents}, found.Event); err != nil {
 		return answer{}, fmt.Errorf("showing a dead letter of %s: %w", found.Route, err)
 	}
 	return answer{http.StatusOK, shown}, nil

@@ -28,6 +28,10 @@ var explanations = map[outcome.Reason]struct{ happened, remedy string }{
 	outcome.RouteGone:     {"The webhook was deleted meanwhile", "Create it again"},
 	outcome.Expired:       {"There was no room for the delivery until it was too old", "Speed the receiver up, or allow more concurrency by policy"},
 	outcome.Held:          {"The webhook was not to be attempted for too long", "Enable or complete it"},
+
+	// Of a validation action.
+	outcome.MalformedAnswer:  {"The receiver's answer is no verdict", `Let it answer {"IsValid": true} or {"IsValid": false, "Message": "why"} as application/json, or the same as XML`},
+	outcome.TokenUnavailable: {"There was no token to send, so nothing was sent", "Check the AuthorizationItem of the webhook and the provider of its tokens"},
 }
 
 // rejections narrow what to do about a status.

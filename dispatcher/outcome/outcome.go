@@ -28,9 +28,17 @@ const (
 	ReceiverGone  Reason = "ReceiverGone"  // 410: the receiver wants no more
 	Rejected      Reason = "Rejected"      // any other 4xx
 	ReceiverError Reason = "ReceiverError" // 5xx, and whatever HTTP does not define
-	RouteGone     Reason = "RouteGone"     // the webhook was deleted while it was owed a delivery
-	Expired       Reason = "Expired"       // there was no room for it in its lane until it was too old
-	Held          Reason = "Held"          // the webhook could not be attempted for too long: it is disabled or incomplete
+	// The receiver of a validation action answered with 2xx, and not with a verdict.
+	MalformedAnswer Reason = "MalformedAnswer"
+
+	RouteGone Reason = "RouteGone" // the webhook was deleted while it was owed a delivery
+	Expired   Reason = "Expired"   // there was no room for it in its lane until it was too old
+	Held      Reason = "Held"      // the webhook could not be attempted for too long: it is disabled or incomplete
+
+	// TokenUnavailable is that nothing was sent, for there was no token to prove who
+	// sends. For the webhook it is a failure like any other: its breaker counts it, so
+	// that deliveries do not use up their attempts while a provider is away.
+	TokenUnavailable Reason = "TokenUnavailable"
 )
 
 // An Outcome is the result of one attempt.
@@ -71,7 +79,7 @@ func (o Outcome) Retryable() bool { return o.Reason != ReceiverGone && o.Reason 
 // String is how a person reads it, e.g. "404 Not Found" or
 // "EgressDenied: loopback address".
 func (o Outcome) String() string {
-	if o.Status != 0 && o.Reason != BodyFailed && o.Reason != Timeout {
+	if o.Status != 0 && o.Reason != BodyFailed && o.Reason != Timeout && o.Reason != MalformedAnswer {
 		if text := http.StatusText(o.Status); text != "" {
 			return strconv.Itoa(o.Status) + " " + text
 		}
@@ -87,5 +95,5 @@ func (o Outcome) String() string {
 // delivery without one.
 var AttemptReasons = []Reason{
 	Delivered, Unsendable, EgressDenied, DNSFailed, ConnectFailed, TLSFailed, Timeout, BodyFailed,
-	Redirected, Throttled, ReceiverGone, Rejected, ReceiverError,
+	Redirected, Throttled, ReceiverGone, Rejected, ReceiverError, MalformedAnswer, TokenUnavailable,
 }

@@ -21,6 +21,7 @@ func TestOutcomesReadLikeSentencesOfTheField(t *testing.T) {
 		{outcome.Outcome{Reason: outcome.EgressDenied, Detail: "loopback address"}, "EgressDenied: loopback address"},
 		{outcome.Outcome{Reason: outcome.Timeout}, "Timeout"},
 		{outcome.Outcome{Reason: outcome.BodyFailed, Status: 200}, "BodyFailed"},
+		{outcome.Outcome{Reason: outcome.MalformedAnswer, Status: 200, Detail: "answer is empty"}, "MalformedAnswer: answer is empty"},
 	} {
 		if got := tt.o.String(); got != tt.want {
 			t.Errorf("it reads %q, want %q", got, tt.want)

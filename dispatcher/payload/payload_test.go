@@ -31,6 +31,11 @@ func read(tb testing.TB, name string) []byte {
 	return b
 }
 
+// render renders as a route of a format does that says nothing of itself.
+func render(f route.Format, e *event.Event) ([]byte, string, error) {
+	return payload.Render(&route.Route{Format: f}, e)
+}
+
 var (
 	happened = time.Date(2026, 1, 31, 13, 0, 0, 120_000_000, time.FixedZone("CET", 3600))
 	accepted = time.Date(2026, 1, 31, 12, 0, 1, 0, time.UTC)
@@ -74,7 +79,7 @@ func TestTheFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
 			route.FormatCloudEvents: ".cloudevents.golden",
 		} {
 			t.Run(name+suffix, func(t *testing.T) {
-				body, contentType, err := payload.Render(format, &e)
+				body, contentType, err := render(format, &e)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -97,11 +102,11 @@ func TestTheFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
 
 func TestTheDefaultFormatIsStandard(t *testing.T) {
 	e := itemAdded(t)
-	want, _, err := payload.Render(route.FormatStandard, &e)
+	want, _, err := render(route.FormatStandard, &e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, _, err := payload.Render("", &e)
+	got, _, err := render("", &e)
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("got %s and %v", got, err)
 	}
@@ -120,6 +125,7 @@ func TestWhatIsNotWhatItDeclaresIsRefused(t *testing.T) {
 		event  event.Event
 	}{
 		"an unknown format":              {"XML", minimal("", "{}")},
+		"Sitecore's without a name":      {route.FormatSitecore, minimal("", "{}")},
 		"data that is not JSON":          {route.FormatStandard, minimal("application/json", `{"a":1`)},
 		"data that would add a member":   {route.FormatStandard, minimal("", `1,"type":"forged"`)},
 		"JSON that is not UTF-8":         {route.FormatStandard, minimal("", "\"\xfc\"")},
@@ -129,7 +135,7 @@ func TestWhatIsNotWhatItDeclaresIsRefused(t *testing.T) {
 		"an attribute that is not UTF-8": {route.FormatCloudEvents, notUTF8},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if body, _, err := payload.Render(tt.format, &tt.event); err == nil {
+			if body, _, err := render(tt.format, &tt.event); err == nil {
 				t.Errorf("rendered %s", body)
 			}
 		})
@@ -142,7 +148,7 @@ func FuzzStandardIsAnObjectThatCarriesTheData(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typ, contentType string, data []byte) {
 		e := event.Event{Type: typ, ContentType: contentType, Data: data, Accepted: accepted}
-		body, _, err := payload.Render(route.FormatStandard, &e)
+		body, _, err := render(route.FormatStandard, &e)
 		if err != nil {
 			if e.IsJSON() && json.Valid(data) && utf8.Valid(data) {
 				t.Errorf("valid JSON was refused: %v", err)
@@ -176,7 +182,7 @@ func FuzzACloudEventIsReadBackByTheSDK(f *testing.F) {
 			ID: id, Source: source, Type: typ, Subject: subject, ContentType: contentType, Time: happened,
 			Extensions: map[string]string{"ext": extension}, Data: data, Accepted: accepted,
 		}
-		body, _, err := payload.Render(route.FormatCloudEvents, &e)
+		body, _, err := render(route.FormatCloudEvents, &e)
 		if err != nil {
 			return
 		}
@@ -224,14 +230,23 @@ func checkData(t *testing.T, e *event.Event, data json.RawMessage, inBase64 []by
 
 func BenchmarkRender(b *testing.B) {
 	e := itemAdded(b)
-	for _, format := range []route.Format{route.FormatStandard, route.FormatCloudEvents} {
-		b.Run(string(format), func(b *testing.B) {
+	for name, r := range map[string]*route.Route{
+		"Standard": {Format: route.FormatStandard}, "CloudEvents": {Format: route.FormatCloudEvents},
+		"Sitecore": sitecoreRoute(), "SitecoreXML": sitecoreRoute(inXML),
+	} {
+		b.Run(name, func(b *testing.B) {
+			form, err := payload.NewForm(r)
+			if err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			b.SetBytes(int64(len(e.Data)))
 			for b.Loop() {
-				if _, _, err := payload.Render(format, &e); err != nil {
+				draft, err := form.Draft(&e)
+				if err != nil {
 					b.Fatal(err)
 				}
+				form.Body(draft)
 			}
 		})
 	}

@@ -23,6 +23,8 @@ const (
 	AttributeTooLong       Name = "attribute-too-long"
 	EmptyBatch             Name = "empty-batch"
 	BatchTooLarge          Name = "batch-too-large"
+	InvalidSitecoreEvent   Name = "invalid-sitecore-event"
+	ReservedType           Name = "reserved-type"
 
 	// Of the store.
 	StoreFull        Name = "store-full"
@@ -65,6 +67,8 @@ var kinds = map[Name]struct {
 	AttributeTooLong:       {http.StatusBadRequest, "An attribute is too long"},
 	EmptyBatch:             {http.StatusBadRequest, "The batch is empty"},
 	BatchTooLarge:          {http.StatusRequestEntityTooLarge, "The batch has too many events"},
+	InvalidSitecoreEvent:   {http.StatusBadRequest, "The data is not what Sitecore sends with such an event"},
+	ReservedType:           {http.StatusBadRequest, "The type is not for producers"},
 
 	StoreFull:        {http.StatusTooManyRequests, "The store is full"},
 	StoreUnavailable: {http.StatusServiceUnavailable, "The store is unavailable"},

@@ -89,7 +89,11 @@ func TestTheSameEventAgainIsAcceptedAndNotStoredTwice(t *testing.T) {
 
 	s.close()
 	s = open(t, dir)
-	if err := s.Append(t.Context(), append(twice, anEvent("3"))); err != nil {
+	stored, fresh := anEvent("1"), anEvent("3")
+	if !s.Seen(stored.Key()) || s.Seen(fresh.Key()) {
+		t.Error("what was stored is not known, or what was not is")
+	}
+	if err := s.Append(t.Context(), append(twice, fresh)); err != nil {
 		t.Fatal(err)
 	}
 	got := s.take(t, 1, every)

@@ -95,6 +95,14 @@ func (s *seen) recall(k event.Key) {
 	}
 }
 
+// Seen reports whether the event with the key was stored lately: Append would not
+// store it again. One that is being stored was not yet.
+func (q *Queue) Seen(k event.Key) bool {
+	q.seen.mu.Lock()
+	defer q.seen.mu.Unlock()
+	return q.seen.has(k)
+}
+
 func (s *seen) has(k event.Key) bool {
 	if _, ok := s.younger[k]; ok {
 		return true

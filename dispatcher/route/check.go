@@ -20,6 +20,7 @@ const (
 	maxConcurrency = 1000
 	maxBackoff     = 100
 	maxEpoch       = 128
+	maxItemName    = 4 * 255 // bytes of what may be 255 characters
 
 	// Wider than what policies may say, so that those can grow without a new
 	// schema; narrow enough that what is kept per attempt stays small.
@@ -102,6 +103,9 @@ func (r *Route) check() error {
 	if len(r.Epoch) > maxEpoch {
 		return fmt.Errorf("epoch: it has %d bytes, the limit is %d", len(r.Epoch), maxEpoch)
 	}
+	if r.Validation != nil && len(r.Events) > 0 {
+		return errors.New("validation: a route that is asked about workflow commands selects no events")
+	}
 	if r.Hold != "" && !r.Complete() {
 		return nil
 	}
@@ -120,6 +124,9 @@ func (r *Route) check() error {
 		if err := r.Authorization.Check(); err != nil {
 			return fmt.Errorf("authorization: %w", err)
 		}
+		if err := r.Authorization.Fits(r.URL); err != nil {
+			return fmt.Errorf("authorization: %w", err)
+		}
 	}
 	if s := r.Signing; s != nil {
 		if len(s.Keys) == 0 {
@@ -132,9 +139,12 @@ func (r *Route) check() error {
 		}
 	}
 	switch r.Format {
-	case "", FormatStandard, FormatCloudEvents:
+	case "", FormatStandard, FormatCloudEvents, FormatSitecore:
 	default:
 		return fmt.Errorf("format: %q is unknown", r.Format)
+	}
+	if err := r.checkSitecore(); err != nil {
+		return fmt.Errorf("sitecore: %w", err)
 	}
 	if r.Timeout <= 0 {
 		return errors.New("timeout: it must be more than zero")
@@ -149,6 +159,25 @@ func (r *Route) check() error {
 		return fmt.Errorf("breaker: %w", err)
 	}
 	return r.Retry.check()
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func (r *Route) checkSitecore() error {
+	s := r.Sitecore
+	switch {
+	case (s != nil) != (r.Format == FormatSitecore):
+		return fmt.Errorf("it is set if the format is %s, and only then", FormatSitecore)
+	case s == nil:
+		return nil
+	case !guid.MatchString(s.ItemID):
+		return errors.New("itemID: it is not a GUID in lower case with dashes and without braces")
+	case s.ItemName == "" || len(s.ItemName) > maxItemName:
+		return fmt.Errorf("itemName: it has %d bytes, not 1 to %d", len(s.ItemName), maxItemName)
+	case s.AtState && !s.Action:
+		return errors.New("atState: only an action can be at a state")
+	}
+	return nil
 }
 
 func (l Rate) check() error {

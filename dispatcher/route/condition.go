@@ -24,7 +24,10 @@ var aCondition = &use{maxText: maxCondition, costLimit: costLimit, check: func(a
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("the expression yields %s; make it yield a bool, for example with a comparison", t)
 	}
-	return nil, checkMatches(ast.NativeRep())
+	if err := checkMatches(ast.NativeRep()); err != nil {
+		return nil, err
+	}
+	return nil, checkQuestions(ast.NativeRep())
 }}
 
 // CheckCondition reports why expr is not a condition, nil when it is one: a

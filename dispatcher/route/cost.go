@@ -19,6 +19,8 @@ type sizes struct{}
 // CallCost returns nil where CEL may say what a call costs.
 func (sizes) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
 	switch function {
+	case named:
+		return namedCost(args[1])
 	case operators.In:
 		list, ok := args[1].(traits.Lister)
 		if !ok {
@@ -34,5 +36,5 @@ func (sizes) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint6
 			return new(1 + uint64(len(x))/bytesPerUnit)
 		}
 	}
-	return nil
+	return questionCost(function, args)
 }

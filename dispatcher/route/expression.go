@@ -12,17 +12,18 @@ import (
 // maxNesting bounds how deep an expression may nest.
 const maxNesting = 50
 
-// environment is what an expression may use: the variable "event" and CEL's
-// standard library and macros. Nothing in it reads a clock, a file or a
+// environment is what an expression may use: the variable "event", CEL's
+// standard library and macros, and what asks about items and workflows of Sitecore. Nothing in it reads a clock, a file or a
 // network, and nothing makes a value much larger than what it is made of before
 // the cost of that is known: CEL's string extension, with replace() and join(),
 // does.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewEnv(
+	return cel.NewEnv(append(declareQuestions(),
 		cel.Variable("event", cel.MapType(cel.StringType, cel.DynType)),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ParserExpressionSizeLimit(maxCondition),
-	)
+		namedFunction,
+	)...)
 })
 
 // A use is what expressions are for: how long they may be, what one evaluation
@@ -89,7 +90,7 @@ func (x expression) compileAnew(c *compilation) error {
 	if c.looks, err = x.use.check(ast); err != nil {
 		return err
 	}
-	c.program, err = env.Program(ast, cel.OptimizeRegex(boundedMatches), cel.CostTracking(sizes{}), cel.CostLimit(x.use.costLimit))
+	c.program, err = env.Program(ast, cel.OptimizeRegex(boundedMatches), cel.CustomDecoratorV2(foldNames), cel.CostTracking(sizes{}), cel.CostLimit(x.use.costLimit))
 	if err != nil {
 		return errors.New(firstLine(err.Error()))
 	}

@@ -48,6 +48,9 @@ var anOrdering = &use{maxText: maxOrdering, costLimit: orderingLimit, check: fun
 	if len(celast.MatchDescendants(celast.NavigateAST(ast.NativeRep()), celast.FunctionMatcher("matches"))) > 0 {
 		return nil, errors.New("matches() is not available to an ordering key, which is evaluated for every event; look at an attribute instead")
 	}
+	if asks(ast.NativeRep()) {
+		return nil, errQuestion
+	}
 	return looks(ast)
 }}
 

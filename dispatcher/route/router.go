@@ -37,6 +37,8 @@ type index struct {
 	prefixes []int             // the lengths of those prefixes, ascending
 	names    event.Names       // what ordering keys look at
 	ordered  bool              // an entry has an ordering key
+
+	validations []*Entry // that are asked about workflow commands, by name
 }
 
 type glob struct {
@@ -71,6 +73,7 @@ func Build(t Table) (*Router, error) {
 	for _, ix := range r.namespaces {
 		slices.Sort(ix.prefixes)
 		ix.prefixes = slices.Compact(ix.prefixes)
+		slices.SortFunc(ix.validations, byID)
 	}
 	return r, nil
 }
@@ -106,6 +109,9 @@ func (r *Router) index(e *Entry) {
 	ix.ordered = ix.ordered || e.OrderingKey != ""
 	for _, p := range e.looks {
 		ix.names.Add(p)
+	}
+	if e.Validation != nil {
+		ix.validations = append(ix.validations, e)
 	}
 	for _, ev := range e.Events {
 		p := pattern(ev)
@@ -145,6 +151,16 @@ func (r *Router) Match(dst []*Entry, namespace, eventType string) []*Entry {
 	return dst
 }
 
+// Validations returns the entries of the namespace that are asked about workflow
+// commands, by name, whatever their conditions say. The list is shared.
+func (r *Router) Validations(namespace string) []*Entry {
+	ix := r.namespaces[namespace]
+	if ix == nil {
+		return nil
+	}
+	return ix.validations
+}
+
 // firstMatch tells which glob of e speaks for eventType, -1 when an exact
 // name does, so that an entry with several fitting patterns is found once.
 func (e *Entry) firstMatch(eventType string) int {
@@ -175,9 +191,11 @@ func (r *Router) Entries() []*Entry {
 	for _, e := range r.routes {
 		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b *Entry) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, byID)
 	return all
 }
+
+func byID(a, b *Entry) int { return cmp.Compare(a.ID, b.ID) }
 
 // Current holds the router in force. Readers never lock; a reader that has
 // loaded a router keeps a consistent view for as long as it holds it. The zero

@@ -138,6 +138,12 @@ func TestBuildRefuses(t *testing.T) {
 		f(&r)
 		return []route.Route{r}
 	}
+	sitecore := func(f func(*route.Route)) []route.Route {
+		return change(func(r *route.Route) {
+			r.Format, r.Sitecore = route.FormatSitecore, &route.Sitecore{ItemID: "95398c44-f232-41a8-b947-8aefec4ce6eb", ItemName: "a"}
+			f(r)
+		})
+	}
 	for _, tt := range []struct {
 		name   string
 		routes []route.Route
@@ -183,6 +189,12 @@ func TestBuildRefuses(t *testing.T) {
 		{"a long epoch", change(func(r *route.Route) { r.Hold, r.URL, r.Epoch = "RefNotFound", "", strings.Repeat("e", 129) }), "epoch"},
 		{"a held route that is complete and wrong", change(func(r *route.Route) { r.Hold, r.Timeout = "SpecDisabled", 0 }), "timeout"},
 		{"a pause of nothing", change(func(r *route.Route) { r.Retry.Backoff = []time.Duration{0} }), "pause"},
+		{"the format Sitecore without what it says", change(func(r *route.Route) { r.Format = route.FormatSitecore }), "sitecore"},
+		{"what Sitecore's format says with another", sitecore(func(r *route.Route) { r.Format = route.FormatStandard }), "sitecore"},
+		{"an item id in braces", sitecore(func(r *route.Route) { r.Sitecore.ItemID = "{" + r.Sitecore.ItemID + "}" }), "itemID"},
+		{"an item id in upper case", sitecore(func(r *route.Route) { r.Sitecore.ItemID = strings.ToUpper(r.Sitecore.ItemID) }), "itemID"},
+		{"no item name", sitecore(func(r *route.Route) { r.Sitecore.ItemName = "" }), "itemName"},
+		{"a state without an action", sitecore(func(r *route.Route) { r.Sitecore.AtState = true }), "atState"},
 		{"an unknown format", change(func(r *route.Route) { r.Format = "Carrier pigeon" }), "format"},
 		{"signing without a key", change(func(r *route.Route) { r.Signing = &route.Signing{} }), "no key"},
 		{"a key that is too short", change(func(r *route.Route) { r.Signing = &route.Signing{Keys: []route.Secret{"whsec_aHVudGVyMg=="}} }), "24 to 64"},
@@ -326,7 +338,7 @@ func plainMatch(pattern, s string) bool {
 }
 
 func FuzzConditionsNeverPanic(f *testing.F) {
-	for _, c := range []string{`event.data.a == 1`, `true`, `event.type.matches("a+")`, `[1,2].map(x, x*2).size() == 2`, `!`, `event`} {
+	for _, c := range []string{`event.data.a == 1`, `true`, `event.type.matches("a+")`, `[1,2].map(x, x*2).size() == 2`, `!`, `event`, `sitecore.field(event, "75577384-3c97-45da-a847-81b00500e250") == ""`, `sitecore.isOrIsBelow(event, "/a")`} {
 		f.Add(c, `{"a":[1,{"b":null}]}`)
 	}
 	f.Fuzz(func(_ *testing.T, condition, data string) {

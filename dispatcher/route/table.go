@@ -45,12 +45,17 @@ type Route struct {
 	// deliveries for which it yields the same go one after the other. Empty: no order.
 	OrderingKey string `json:"orderingKey,omitempty"`
 
+	// Validation makes r one that is asked about workflow commands, by the
+	// synchronous road alone: it selects no events. nil: it is told about events.
+	Validation *Validation `json:"validation,omitempty"`
+
 	URL     string   `json:"url,omitempty"` // absolute, http or https, without userinfo
 	Headers []Header `json:"headers,omitempty"`
 
 	Authorization *Authorization `json:"authorization,omitempty"` // nil = none
 	Signing       *Signing       `json:"signing,omitempty"`       // nil = unsigned
 	Format        Format         `json:"format,omitempty"`        // of the body; empty = FormatStandard
+	Sitecore      *Sitecore      `json:"sitecore,omitempty"`      // set if Format is FormatSitecore
 
 	Timeout     time.Duration `json:"timeout,omitempty"` // of one attempt, the response body included
 	Retry       Retry         `json:"retry,omitzero"`
@@ -92,7 +97,23 @@ type Format string
 const (
 	FormatStandard    Format = "Standard"    // {"type","timestamp","data"} as Standard Webhooks recommends
 	FormatCloudEvents Format = "CloudEvents" // CloudEvents 1.0 JSON, structured mode
+	FormatSitecore    Format = "Sitecore"    // as the webhooks of Sitecore XM and XM Cloud send
 )
+
+// Sitecore is what a body of [FormatSitecore] says of its webhook.
+type Sitecore struct {
+	ItemID   string `json:"itemID"` // a GUID in lower case, without braces
+	ItemName string `json:"itemName"`
+	XML      bool   `json:"xml,omitempty"`     // else JSON
+	Action   bool   `json:"action,omitempty"`  // a workflow action: the body is that of a workflow action
+	AtState  bool   `json:"atState,omitempty"` // of a state, not of a command: there is no next one
+}
+
+// Validation is how a receiver is asked about workflow commands. Its timeout is
+// that of the route.
+type Validation struct {
+	Ignore bool `json:"ignore,omitempty"` // a receiver that gives no verdict counts as if it had consented
+}
 
 // Signing is how receivers verify the sender. Only Standard Webhooks HMAC for now.
 type Signing struct {

@@ -81,8 +81,11 @@ func (l *local) follow(ctx context.Context) error {
 // line tells of one delivery.
 func (l *local) line(d receiver.Delivery) string {
 	verdict := l.terminal.good("✓") + " signature verified, bearer token correct"
-	if !d.Taken() {
+	switch {
+	case !d.Taken():
 		verdict = l.terminal.bad("✗") + fmt.Sprintf(" answered %d %s: %s", d.Status, http.StatusText(d.Status), d.Problem)
+	case d.Path == receiver.Review:
+		verdict = l.terminal.good("✓") + " signature verified, command consented to"
 	}
 	return fmt.Sprintf("%s  %s  %s\n          %s", d.Time.Format(time.TimeOnly), d.Path, d.Header.Get("Webhook-Id"), verdict)
 }

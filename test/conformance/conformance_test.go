@@ -43,6 +43,8 @@ func TestADispatcherKeepsItsPromises(t *testing.T) {
 		t.Run("the same event again is accepted, and delivered once", d.repetition)
 
 		t.Run("a delivery has the headers and the body of its format", d.formats)
+		t.Run("a strict receiver made for Sitecore takes all its events, in JSON and XML", d.sitecoreEvents)
+		t.Run("a strict receiver made for Sitecore takes workflow actions, in JSON and XML", d.sitecoreActions)
 		t.Run("a delivery is signed with each key, and only when there is one", d.signatures)
 		t.Run("every attempt has the same id, and a timestamp and a signature of its own", d.attempts)
 		t.Run("credentials arrive where they are configured", d.credentials)
@@ -72,6 +74,11 @@ func TestADispatcherKeepsItsPromises(t *testing.T) {
 		t.Run("a trace is passed on to the receiver", d.traces)
 		t.Run("a webhook has series while it is there", d.webhookMetrics)
 		t.Run("each metric is in the documentation", d.documentedMetrics)
+
+		t.Run("a workflow command that nobody refuses is submitted, once", d.workflows)
+		t.Run("only a verdict is a verdict", d.answers)
+		t.Run("validators that are slow have the budget together, and no more", d.slowValidators)
+		t.Run("a validation action that is held refuses, unless it is disabled", d.heldValidators)
 
 		t.Run("the report answers when something has changed", d.following)
 		t.Run("health, readiness and metrics are there", d.pages)

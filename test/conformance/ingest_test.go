@@ -91,6 +91,8 @@ func (d *target) refusals(t *testing.T) {
 		{"1,001 events", typed(batched, batch(1001)), 413, "batch-too-large", "split it"},
 		{"an empty batch", typed(batched, "[]"), 400, "empty-batch", "send at least one"},
 		{"a batch with one bad event", typed(batched, `[{"specversion":"1.0","type":"t","id":"1","source":"/s"},{}]`), 400, "invalid-event", "no event of the batch was accepted"},
+		{"an item that is not whole", plainJSON(`{"type":"item:added","data":{"Item":{"Id":"110d559f-dea5-42ea-9c1c-8a5df7e70ef9"}}}`), 400, "invalid-sitecore-event", "Item.Language is missing"},
+		{"a workflow command", plainJSON(`{"type":"workflow:command","data":{}}`), 400, "reserved-type", "use another type"},
 		{"not a namespace", to("POST", "/v1/namespaces/Not_A_Name/events", plainJSON(good)), 400, "invalid-namespace", "use up to 63"},
 
 		{"a token without the right", as(*operator, plainJSON(good)), 403, "forbidden", "create events.postrider.dev in namespace"},
@@ -154,8 +156,8 @@ func (d *target) forms(t *testing.T) {
 		call call
 		want []identity // "" stands for what the dispatcher chose
 	}{
-		{"plain JSON", plainJSON(`{"type":"item:added"}`), []identity{{Source: "/v1/namespaces/" + n.namespace + "/events"}}},
-		{"plain JSON with an identity", plainJSON(`{"type":"item:added","id":"p","source":"/p","data":[1]}`), []identity{{ID: "p", Source: "/p"}}},
+		{"plain JSON", plainJSON(`{"type":"page:added"}`), []identity{{Source: "/v1/namespaces/" + n.namespace + "/events"}}},
+		{"plain JSON with an identity", plainJSON(`{"type":"page:added","id":"p","source":"/p","data":[1]}`), []identity{{ID: "p", Source: "/p"}}},
 		{"binary", binary(`{"n":1}`, "specversion", "1.0", "type", "t", "id", "b", "source", "/b"), []identity{{ID: "b", Source: "/b"}}},
 		{"structured", typed(structured, `{"specversion":"1.0","type":"t","id":"s","source":"/s","data":"x"}`), []identity{{ID: "s", Source: "/s"}}},
 		{"structured with a charset", typed(structured+"; charset=utf-8", `{"specversion":"1.0","type":"t","id":"c","source":"/s"}`), []identity{{ID: "c", Source: "/s"}}},

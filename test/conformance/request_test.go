@@ -32,7 +32,7 @@ func (d *target) formats(t *testing.T) {
 		hook("standard", rc.URL("/standard?a=1"), custom(route.FormatStandard), signed(signingKey)),
 		hook("cloudevents", rc.URL("/cloudevents"), custom(route.FormatCloudEvents), signed(signingKey)))
 	const data = `{"Name":"ä <b>",  "n": 1.0}` // as it came, to the byte
-	sent := n.accepted(t, binary(data, "specversion", "1.0", "type", "item:added", "id", "1", "source", "/cms", "subject", "home",
+	sent := n.accepted(t, binary(data, "specversion", "1.0", "type", "page:added", "id", "1", "source", "/cms", "subject", "home",
 		"time", "2026-01-31T12:00:00.5Z", "traceid", "abc"))[0]
 
 	got := map[string]receiver.Request{}
@@ -42,8 +42,8 @@ func (d *target) formats(t *testing.T) {
 	for _, tt := range []struct {
 		target, contentType, body string
 	}{
-		{"/standard?a=1", "application/json", `{"type":"item:added","timestamp":"2026-01-31T12:00:00.5Z","data":` + data + `}`},
-		{"/cloudevents", "application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"/cms","type":"item:added","subject":"home",` +
+		{"/standard?a=1", "application/json", `{"type":"page:added","timestamp":"2026-01-31T12:00:00.5Z","data":` + data + `}`},
+		{"/cloudevents", "application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"/cms","type":"page:added","subject":"home",` +
 			`"datacontenttype":"application/json","time":"2026-01-31T12:00:00.5Z","traceid":"abc","data":` + data + `}`},
 	} {
 		r, ok := got[tt.target]

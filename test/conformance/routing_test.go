@@ -33,28 +33,28 @@ func (d *target) selection(t *testing.T) {
 		change func(*route.Route)
 		want   []string // types, in order
 	}{
-		{"exact", selects("", "item:added"), []string{"item:added"}},
-		{"prefix", selects("", "item:*"), []string{"item:added", "item:deleted"}},
-		{"suffix", selects("", "*:added"), []string{"item:added", "user:added"}},
-		{"middle", selects("", "*em:*dd*"), []string{"item:added"}},
-		{"several", selects("", "item:added", "*:added", "item:*"), []string{"item:added", "item:deleted", "user:added"}},
-		{"everything", selects("", "*"), []string{"item:added", "item:deleted", "user:added", "end"}},
+		{"exact", selects("", "page:added"), []string{"page:added"}},
+		{"prefix", selects("", "page:*"), []string{"page:added", "page:deleted"}},
+		{"suffix", selects("", "*:added"), []string{"page:added", "user:added"}},
+		{"middle", selects("", "*ge:*dd*"), []string{"page:added"}},
+		{"several", selects("", "page:added", "*:added", "page:*"), []string{"page:added", "page:deleted", "user:added"}},
+		{"everything", selects("", "*"), []string{"page:added", "page:deleted", "user:added", "end"}},
 		{"nothing", selects(""), nil},
-		{"no-such-type", selects("", "item", "ITEM:ADDED"), nil},
-		{"page", selects(`event.data.kind == "page"`, "*"), []string{"item:added"}},
-		{"by-type", selects(`event.type.startsWith("user") || event.source.endsWith("/events") && event.data.n > 1`, "*"), []string{"item:deleted", "user:added"}},
+		{"no-such-type", selects("", "page", "PAGE:ADDED"), nil},
+		{"page", selects(`event.data.kind == "page"`, "*"), []string{"page:added"}},
+		{"by-type", selects(`event.type.startsWith("user") || event.source.endsWith("/events") && event.data.n > 1`, "*"), []string{"page:deleted", "user:added"}},
 		{"absent", selects(`event.data.no.such.field == 1`, "*"), nil},
-		{"guarded", selects(`has(event.data.n) && event.data.n == 1`, "*"), []string{"item:added"}},
-		{"misordered", func(r *route.Route) { r.Events, r.OrderingKey = []string{"item:*"}, "event.data" }, []string{"item:added", "item:deleted"}},
-		{"failing", selects(`event.data.kind > 7`, "item:added"), nil},
+		{"guarded", selects(`has(event.data.n) && event.data.n == 1`, "*"), []string{"page:added"}},
+		{"misordered", func(r *route.Route) { r.Events, r.OrderingKey = []string{"page:*"}, "event.data" }, []string{"page:added", "page:deleted"}},
+		{"failing", selects(`event.data.kind > 7`, "page:added"), nil},
 	}
 	var all []route.Route
 	for _, h := range hooks {
 		all = append(all, hook(h.name, rc.URL("/"+h.name), h.change))
 	}
 	n := d.tenant(t, append(all, hook("witness", rc.URL("/witness"), selects("", "end")))...)
-	n.post(t, "item:added", `{"kind":"page","n":1}`)
-	n.post(t, "item:deleted", `{"n":2}`)
+	n.post(t, "page:added", `{"kind":"page","n":1}`)
+	n.post(t, "page:deleted", `{"n":2}`)
 	n.post(t, "user:added", `null`)
 	n.matched(t, rc)
 	eventually.True(t, "everything to be delivered", func() bool {

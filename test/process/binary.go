@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -28,6 +29,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
+const program = "github.com/postrider/postrider/cmd/dispatcher"
+
 func build(tb testing.TB) string {
 	tb.Helper()
 	binary.once.Do(func() {
@@ -35,14 +38,34 @@ func build(tb testing.TB) string {
 			return
 		}
 		binary.path = filepath.Join(binary.dir, "dispatcher")
-		build := exec.Command("go", "build", "-trimpath", "-o", binary.path, "github.com/postrider/postrider/cmd/dispatcher") //nolint:noctx // it serves all tests, so it ends with none of them
+		build := exec.Command("go", "build", "-trimpath", "-o", binary.path, program) //nolint:noctx // it serves all tests, so it ends with none of them
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			binary.err = fmt.Errorf("building the dispatcher: %w\n%s", err, out)
+			return
 		}
+		binary.err = look()
 	})
 	if binary.err != nil {
 		tb.Fatal(binary.err)
 	}
 	return binary.path
+}
+
+// look reads the folders that the dispatcher is built of: go test remembers a
+// result for as long as what the test itself has read does not change.
+func look() error {
+	const own = "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"
+	list := exec.Command("go", "list", "-deps", "-f", own, program) //nolint:noctx // likewise
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		return fmt.Errorf("listing what the dispatcher is built of: %w", err)
+	}
+	for folder := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
+		if _, err := os.ReadDir(folder); err != nil {
+			return err
+		}
+	}
+	return nil
 }

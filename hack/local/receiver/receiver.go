@@ -18,8 +18,11 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// Path is the only one that takes webhooks; every other answers 404.
-const Path = "/hooks/pages"
+// The paths that take webhooks; every other answers 404.
+const (
+	Path   = "/hooks/pages"
+	Review = "/hooks/review" // of a validation action: it consents to every workflow command
+)
 
 // maxBody bounds what is read of one request, in bytes: an event of 1 MiB and
 // what a payload adds to it.
@@ -80,15 +83,19 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case <-req.Context().Done():
 		return
 	}
-	if d.Taken() {
+	switch {
+	case !d.Taken():
+		http.Error(w, d.Problem, d.Status)
+	case d.Path == Review:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"IsValid":true,"Message":"the sample receiver consents to everything"}`) // the sender notices
+	default:
 		w.WriteHeader(d.Status)
-		return
 	}
-	http.Error(w, d.Problem, d.Status)
 }
 
 func (r *Receiver) judge(req *http.Request, body []byte) (status int, problem string) {
-	if req.URL.Path != Path {
+	if req.URL.Path != Path && req.URL.Path != Review {
 		return http.StatusNotFound, "nothing takes webhooks at this path"
 	}
 	if req.Method != http.MethodPost {
@@ -98,12 +105,15 @@ func (r *Receiver) judge(req *http.Request, body []byte) (status int, problem st
 	if s == nil {
 		return http.StatusServiceUnavailable, "not ready yet"
 	}
+	if err := s.signature.Verify(body, req.Header); err != nil {
+		return http.StatusUnauthorized, fmt.Sprintf("the signature is wrong: %v", err)
+	}
+	if req.URL.Path == Review {
+		return http.StatusOK, ""
+	}
 	token, _ := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer ")
 	if subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
 		return http.StatusUnauthorized, "the bearer token is wrong"
-	}
-	if err := s.signature.Verify(body, req.Header); err != nil {
-		return http.StatusUnauthorized, fmt.Sprintf("the signature is wrong: %v", err)
 	}
 	return http.StatusNoContent, ""
 }

@@ -55,6 +55,8 @@ func TestReceiverTakesOnlyWhatIsSignedAndAuthorised(t *testing.T) {
 		{"no signature", func(r *http.Request) { r.Header.Del("Webhook-Signature") }, http.StatusUnauthorized},
 		{"another token", func(r *http.Request) { r.Header.Set("Authorization", "Bearer wrong") }, http.StatusUnauthorized},
 		{"no token", func(r *http.Request) { r.Header.Del("Authorization") }, http.StatusUnauthorized},
+		{"a question whether a command is valid", func(r *http.Request) { r.URL.Path = receiver.Review; r.Header.Del("Authorization") }, http.StatusOK},
+		{"a question that is not signed", func(r *http.Request) { r.URL.Path = receiver.Review; r.Header.Del("Webhook-Signature") }, http.StatusUnauthorized},
 		{"another path", func(r *http.Request) { r.URL.Path = "/hooks/gone" }, http.StatusNotFound},
 		{"not posted", func(r *http.Request) { r.Method = http.MethodGet }, http.StatusMethodNotAllowed},
 	}
@@ -66,7 +68,7 @@ func TestReceiverTakesOnlyWhatIsSignedAndAuthorised(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, d := post(t, r, deliveries, tt.change)
-			if got != tt.want || d.Status != tt.want || d.Taken() != (tt.want == http.StatusNoContent) {
+			if got != tt.want || d.Status != tt.want || d.Taken() != (tt.want < 300) {
 				t.Errorf("answer %d, reported %d (%s), want %d", got, d.Status, d.Problem, tt.want)
 			}
 		})

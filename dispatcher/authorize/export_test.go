@@ -1,0 +1,4 @@
+package authorize
+
+// IsBelowAny is exported for its test.
+var IsBelowAny = isBelowAny

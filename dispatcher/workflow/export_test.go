@@ -1,0 +1,4 @@
+package workflow
+
+// Read is exported for its fuzz test.
+var Read = read
