@@ -38,8 +38,8 @@ clean: ## Remove what was built and the data of "make run".
 ##@ Develop
 
 .PHONY: build
-build: ## Build manager and dispatcher into bin/.
-	go build -o bin/ ./cmd/manager ./cmd/dispatcher
+build: ## Build manager, dispatcher and sitecore-convert into bin/.
+	go build -o bin/ ./cmd/manager ./cmd/dispatcher ./cmd/sitecore-convert
 
 .PHONY: test
 test: ## Run all tests, on a real API server that is built once per user.

@@ -53,8 +53,13 @@ var rooms = map[string][]string{
 	// operate speaks of deliveries and shows events, and refuses them as ingest does.
 	"dispatcher/operate": {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/problem", "dispatcher/access", "dispatcher/ingest", "dispatcher/deliver", "dispatcher/payload", "dispatcher/share"},
 
+	// migration makes what users apply, and checks it as the contract does.
+	"migration": {"api/v1alpha1", "dispatcher/route", "apimachinery"},
+
 	"cmd/manager":    {"controllers", "controllers/rollout", "api/v1alpha1", "apimachinery", "k8s", "controller-runtime"},
 	"cmd/dispatcher": {"dispatcher", "apimachinery", "k8s"},
+
+	"cmd/sitecore-convert": {"migration"},
 }
 
 // free are folders whose packages serve tests and development. No room imports them.
