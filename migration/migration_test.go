@@ -2,65 +2,44 @@ package migration_test
 
 import (
 	"bytes"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
+	"github.com/postrider/postrider/internal/scenario"
 	"github.com/postrider/postrider/migration"
 )
-
-var update = flag.Bool("update", false, "write what the conversion does into the golden files")
 
 // TestScenarios is the specification of the conversion: each file says in one
 // sentence what it shows, then the items as Sitecore writes them, what is told
 // besides (ID=NAME), the manifests and the notes.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
+	scenario.Each(t, func(t *testing.T, a *txtar.Archive) []txtar.File {
+		t.Helper()
+		var got []txtar.File
+		var items []migration.Item
+		for _, f := range a.Files {
+			switch {
+			case f.Name == "known.txt":
+				items = append(items, known(t, string(f.Data))...)
+			case strings.HasSuffix(f.Name, ".yml"):
+				items = append(items, parse(t, f.Data))
+			default:
+				continue
 			}
-			got := &txtar.Archive{Comment: a.Comment}
-			var items []migration.Item
-			for _, f := range a.Files {
-				switch {
-				case f.Name == "known.txt":
-					items = append(items, known(t, string(f.Data))...)
-				case strings.HasSuffix(f.Name, ".yml"):
-					items = append(items, parse(t, f.Data))
-				default:
-					continue
-				}
-				got.Files = append(got.Files, f)
+			got = append(got, f)
+		}
+		manifests, notes := convert(t, items)
+		got = append(got, txtar.File{Name: "objects.yaml", Data: manifests}, txtar.File{Name: "notes.txt", Data: notes})
+		for _, word := range []string{"hunter2", "s3cr3t"} {
+			if bytes.Contains(manifests, []byte(word)) || bytes.Contains(notes, []byte(word)) {
+				t.Errorf("the credential %q is written", word)
 			}
-			manifests, notes := convert(t, items)
-			got.Files = append(got.Files, txtar.File{Name: "objects.yaml", Data: manifests}, txtar.File{Name: "notes.txt", Data: notes})
-			for _, word := range []string{"hunter2", "s3cr3t"} {
-				if bytes.Contains(manifests, []byte(word)) || bytes.Contains(notes, []byte(word)) {
-					t.Errorf("the credential %q is written", word)
-				}
-			}
-			if *update {
-				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(txtar.Format(a)), string(txtar.Format(got))); diff != "" {
-				t.Errorf("(-golden +converted; go test -update accepts it)\n%s", diff)
-			}
-		})
-	}
+		}
+		return got
+	})
 }
 
 func convert(t *testing.T, items []migration.Item) (manifests, notes []byte) {

@@ -5,18 +5,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -25,49 +21,30 @@ import (
 	"github.com/postrider/postrider/api/v1alpha1"
 	"github.com/postrider/postrider/controllers/compile"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/scenario"
 )
-
-var update = flag.Bool("update", false, "write what the compiler does into the golden files")
 
 // TestScenarios is the specification of the compiler: each file in testdata
 // says in one sentence what it shows, then the objects, the table and the
 // verdicts.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in := section(a, "in.yaml")
-			s := read(t, in)
-			r := compile.Compile(s)
-			if _, err := route.Build(r.Table); err != nil {
-				t.Errorf("the table does not build: %v", err)
-			}
-			conditions := verdicts(r)
-			refuseLeaks(t, s, conditions)
+	scenario.Each(t, func(t *testing.T, a *txtar.Archive) []txtar.File {
+		t.Helper()
+		in := section(a, "in.yaml")
+		s := read(t, in)
+		r := compile.Compile(s)
+		if _, err := route.Build(r.Table); err != nil {
+			t.Errorf("the table does not build: %v", err)
+		}
+		conditions := verdicts(r)
+		refuseLeaks(t, s, conditions)
 
-			got := &txtar.Archive{Comment: a.Comment, Files: []txtar.File{
-				{Name: "in.yaml", Data: in},
-				{Name: "table.json", Data: table(t, r.Table)},
-				{Name: "conditions.txt", Data: []byte(conditions)},
-			}}
-			if *update {
-				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(txtar.Format(a)), string(txtar.Format(got))); diff != "" {
-				t.Errorf("(-golden +compiled; go test -update accepts it)\n%s", diff)
-			}
-		})
-	}
+		return []txtar.File{
+			{Name: "in.yaml", Data: in},
+			{Name: "table.json", Data: table(t, r.Table)},
+			{Name: "conditions.txt", Data: []byte(conditions)},
+		}
+	})
 }
 
 func section(a *txtar.Archive, name string) []byte {

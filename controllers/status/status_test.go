@@ -1,9 +1,6 @@
 package status_test
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +13,8 @@ import (
 	"github.com/postrider/postrider/controllers/compile"
 	"github.com/postrider/postrider/controllers/rollout"
 	"github.com/postrider/postrider/controllers/status"
+	"github.com/postrider/postrider/internal/scenario"
 )
-
-var update = flag.Bool("update", false, "write the statuses into the golden files")
 
 var now = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
@@ -32,49 +28,31 @@ type facts struct {
 // testdata says in one sentence what it shows, then the Webhook as it was, what
 // is known, and the status that follows.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("there are no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var w v1alpha1.Webhook
-			var f facts
-			if err := yaml.Unmarshal(a.Files[0].Data, &w); err != nil {
-				t.Fatal(err)
-			}
-			if err := yaml.UnmarshalStrict(a.Files[1].Data, &f); err != nil {
-				t.Fatal(err)
-			}
-			past := status.PastOf(&w, f.Rollout)
-			next := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now)
-			out, err := yaml.Marshal(next)
-			if err != nil {
-				t.Fatal(err)
-			}
+	scenario.Each(t, func(t *testing.T, a *txtar.Archive) []txtar.File {
+		t.Helper()
+		var w v1alpha1.Webhook
+		var f facts
+		if err := yaml.Unmarshal(a.Files[0].Data, &w); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.UnmarshalStrict(a.Files[1].Data, &f); err != nil {
+			t.Fatal(err)
+		}
+		past := status.PastOf(&w, f.Rollout)
+		next := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now)
+		out, err := yaml.Marshal(next)
+		if err != nil {
+			t.Fatal(err)
+		}
 
-			w.Status = stored(t, out)
-			again := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now.Add(time.Hour))
-			if _, changed := status.Patience(w.Status, again, time.Minute); changed {
-				t.Errorf("equal facts changed the status:\n%s", cmp.Diff(w.Status, again))
-			}
+		w.Status = stored(t, out)
+		again := status.ForWebhook(&w, f.Verdict, f.Rollout, past, now.Add(time.Hour))
+		if _, changed := status.Patience(w.Status, again, time.Minute); changed {
+			t.Errorf("equal facts changed the status:\n%s", cmp.Diff(w.Status, again))
+		}
 
-			got := &txtar.Archive{Comment: a.Comment, Files: []txtar.File{a.Files[0], a.Files[1], {Name: "status.yaml", Data: out}}}
-			if *update {
-				if err := os.WriteFile(file, txtar.Format(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(txtar.Format(a)), string(txtar.Format(got))); diff != "" {
-				t.Errorf("(-golden +computed; go test -update accepts it)\n%s", diff)
-			}
-		})
-	}
+		return []txtar.File{a.Files[0], a.Files[1], {Name: "status.yaml", Data: out}}
+	})
 }
 
 // stored is a status as it comes back from the API server.

@@ -199,9 +199,6 @@ func TestWhatHasAKeyIsAttemptedOnlyWhileThisDispatcherLeads(t *testing.T) {
 	})
 }
 
-// A write that was tried again leaves two of what it wrote. The second comes back
-// when its key may have something in a slot by then.
-
 func TestAWriteThatHasToWaitKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
