@@ -19,7 +19,7 @@ const poll = 500 * time.Millisecond
 // File follows the table in a JSON file, {"routes": [...]}, until ctx is done:
 // for a dispatcher without Kubernetes. The first table must be there and good.
 func (k *Keeper) File(ctx context.Context, path string) error {
-	follower := follower{path: path, seed: maphash.MakeSeed()}
+	follower := follow(path)
 	first, err := follower.news()
 	if err != nil {
 		return fmt.Errorf("reading the routes file: %w", err)
@@ -53,8 +53,13 @@ func (k *Keeper) File(ctx context.Context, path string) error {
 // table are in memory once.
 type follower struct {
 	path string
+	read func(path string) ([]byte, error)
 	seed maphash.Seed
 	sum  uint64 // of what was read last; 0 = nothing was
+}
+
+func follow(path string) *follower {
+	return &follower{path: path, read: os.ReadFile, seed: maphash.MakeSeed()}
 }
 
 // news returns what is in the file, nil when that is as it was. After an error
@@ -70,11 +75,11 @@ func (f *follower) news() ([]byte, error) {
 		f.sum = sum
 		return nil, nil
 	}
-	text, err := os.ReadFile(f.path)
+	text, err := f.read(f.path)
 	if err != nil {
 		return nil, err
 	}
-	f.sum = sum
+	f.sum = maphash.Bytes(f.seed, text) // it may have changed since it was looked at
 	return text, nil
 }
 

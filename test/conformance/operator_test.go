@@ -65,6 +65,9 @@ func (d *target) following(t *testing.T) {
 
 func (d *target) pages(t *testing.T) {
 	t.Parallel()
+	eventually.True(t, "the first table", func() bool {
+		return d.do(t, call{method: http.MethodGet, path: "/readyz", token: "-"}, d.admin).status == 200
+	})
 	for path, lines := range map[string][]string{
 		"/healthz": {"[+]store: "},
 		"/readyz":  {"[+]store: ", "[+]table: in force: "},
