@@ -30,6 +30,7 @@ import (
 
 	"github.com/postrider/postrider/api/v1alpha1"
 	"github.com/postrider/postrider/controllers"
+	"github.com/postrider/postrider/internal/transcript"
 )
 
 const systemNamespace = "postrider-system"
@@ -41,7 +42,7 @@ var (
 	asManager client.Client // with the rights of the manager
 	server    *rest.Config  // of the API server, as its administrator
 	peer      *dispatcher
-	logs      syncBuffer
+	logs      transcript.Transcript
 
 	begin   func() error // starts the manager
 	end     context.CancelFunc
@@ -241,22 +242,4 @@ func until(t *testing.T, check func() error) {
 			t.Fatalf("waited in vain: %v", err)
 		}
 	}
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/postrider/postrider/controllers/rollout"
 	"github.com/postrider/postrider/dispatcher/outcome"
+	"github.com/postrider/postrider/internal/transcript"
 )
 
 // peer answers GET /report from a script, and remembers how it was asked.
@@ -136,7 +137,7 @@ func TestThePollerListsOnceThenFollows(t *testing.T) {
 }
 
 func TestADispatcherThatIsAwayIsAskedAgain(t *testing.T) {
-	var log lockedBuffer
+	var log transcript.Transcript
 	p, w := newPeer(t), newWorld(t, "", &log)
 	w.poller.Follow([]string{p.URL})
 	w.Published("d1", map[string]rollout.Version{"shop/a": generation(1)})
@@ -165,22 +166,4 @@ func TestADispatcherThatIsLetGoIsNotAskedAnyMore(t *testing.T) {
 	<-two.asked // and gets no answer
 	w.poller.Follow([]string{one.URL})
 	w.until(t, "the one that is left decides", w.phase(rollout.Programmed))
-}
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -1,7 +1,6 @@
 package source_test
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/postrider/postrider/dispatcher/route"
 	"github.com/postrider/postrider/dispatcher/source"
+	"github.com/postrider/postrider/internal/transcript"
 )
 
 // A keeper is a Keeper, and what can be seen of it.
@@ -24,7 +24,7 @@ type keeper struct {
 	*source.Keeper
 	current  route.Current
 	registry *prometheus.Registry
-	log      buffer
+	log      transcript.Transcript
 
 	mu     sync.Mutex
 	states []state // each that was announced
@@ -136,24 +136,6 @@ func shards(t *testing.T, table route.Table) []route.Shard {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// buffer is a bytes.Buffer for many.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {

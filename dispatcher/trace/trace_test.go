@@ -1,7 +1,6 @@
 package trace_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"io"
@@ -28,6 +27,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/trace"
 	"github.com/postrider/postrider/internal/eventually"
 	"github.com/postrider/postrider/internal/secrecy"
+	"github.com/postrider/postrider/internal/transcript"
 )
 
 const (
@@ -308,7 +308,7 @@ func TestWhatIsNotSampledIsPassedOnAsNotSampled(t *testing.T) {
 }
 
 func TestAFailureToExportIsLoggedAndDisturbsNothing(t *testing.T) {
-	var log buffer
+	var log transcript.Transcript
 	tr := tracer(t, &backend{refuse: true}, slog.New(slog.NewTextHandler(&log, nil)))
 	publish(t, tr, "application/json", `{"type":"a"}`, nil)
 	_ = tr.Close(t.Context()) // which may or may not say it too
@@ -319,7 +319,7 @@ func TestASettingThatCannotBeReadIsToldWithoutWhatItHolds(t *testing.T) {
 	const secret = "s3cr3t-material"
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer "+secret) // it wants a "="
 	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://user:"+secret+"@collector:port")
-	var said, elsewhere buffer
+	var said, elsewhere transcript.Transcript
 	otel.SetLogger(funcr.New(func(_, args string) { _, _ = elsewhere.Write([]byte(args)) }, funcr.Options{}))
 	tr, err := trace.New(t.Context(), slog.New(slog.NewTextHandler(&said, nil)))
 	if err != nil {
@@ -343,23 +343,6 @@ func TestAClosedTracerThatIsNoneIsClosed(t *testing.T) {
 	if err := off.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-}
-
-type buffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 func BenchmarkOff(b *testing.B) {
