@@ -14,6 +14,8 @@ export GOFLAGS := $(strip $(shell go env GOFLAGS) -trimpath)
 
 TOOL := go tool -modfile=hack/tools.mod
 KUBECTL ?= kubectl
+VERSION ?= $(file <VERSION)
+PLATFORMS ?= linux/amd64,linux/arm64
 FUZZTIME ?= 1m
 FOR ?= 5m
 
@@ -23,7 +25,7 @@ FOR ?= 5m
 help: ## Show this list.
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z][a-z-]*:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Run all of Postrider on this machine, on a real API server, until Ctrl-C.
@@ -84,6 +86,19 @@ bench-parts: ## Run the benchmarks of single packages.
 .PHONY: resilience
 resilience: ## Kill, starve and cut off real processes for FOR (5m) and count what is lost; SEED repeats a run.
 	RESILIENCE_FOR=$(FOR) RESILIENCE_SEED=$(SEED) go test -count=1 -v -timeout 0 -tags resilience ./test/natscluster/... ./test/resilience/...
+
+##@ Release
+
+# Equal commits make equal bytes: the time is that of the commit, and so is the revision.
+.PHONY: images
+images: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+images: ## Write OCI archives of manager and dispatcher to bin/images, without a container engine: VERSION=, PLATFORMS=, REPOSITORY=.
+	@go run ./hack/images --version '$(VERSION)' --revision "$$(git describe --always --abbrev=40 --exclude='*' --dirty)" \
+		--platforms '$(PLATFORMS)' --repository '$(or $(REPOSITORY),postrider)' ./cmd/manager ./cmd/dispatcher
+
+.PHONY: plugin-archives
+plugin-archives: ## Write archives of the kubectl plugin, and the manifest by which krew installs them, to bin/plugin: VERSION=.
+	@go run ./hack/krew --version '$(VERSION)' ./cmd/kubectl-postrider
 
 ##@ Cluster (the one that your kubeconfig names)
 

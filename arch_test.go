@@ -56,8 +56,11 @@ var rooms = map[string][]string{
 	// migration makes what users apply, and checks it as the contract does.
 	"migration": {"api/v1alpha1", "dispatcher/route", "apimachinery"},
 
-	"cmd/manager":    {"controllers", "controllers/rollout", "api/v1alpha1", "apimachinery", "k8s", "controller-runtime"},
-	"cmd/dispatcher": {"dispatcher", "apimachinery", "k8s"},
+	// what every program can tell of itself
+	"version": {},
+
+	"cmd/manager":    {"version", "controllers", "controllers/rollout", "api/v1alpha1", "apimachinery", "k8s", "controller-runtime"},
+	"cmd/dispatcher": {"version", "dispatcher", "apimachinery", "k8s"},
 
 	"cmd/sitecore-convert": {"migration"},
 }

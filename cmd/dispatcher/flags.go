@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/postrider/postrider/dispatcher"
+	"github.com/postrider/postrider/version"
 )
 
 // flags are what the command line says.
@@ -33,7 +34,9 @@ type flags struct {
 	logFormat     string
 }
 
-// parse reads the flags: the options, and the two addresses to listen at.
+// parse reads the flags: the options, and the two addresses to listen at. It
+// prints help, and then the error is flag.ErrHelp; it is version.ErrAsked when
+// --version is given.
 func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, admin string, err error) {
 	f := &flags{FlagSet: flag.NewFlagSet("dispatcher", flag.ContinueOnError)}
 	f.SetOutput(stderr)
@@ -43,12 +46,16 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 	f.defineTable()
 	f.defineReceivers()
 	f.defineObservation()
+	askVersion := f.Bool("version", false, "print the version and end")
 	f.Usage = func() {
 		_, _ = fmt.Fprint(stderr, "dispatcher takes events over HTTP and delivers them to the receivers of the routing table.\n\n") // like PrintDefaults
 		f.PrintDefaults()
 	}
 	if err := f.Parse(args); err != nil {
 		return opts, "", "", err
+	}
+	if *askVersion {
+		return opts, "", "", version.ErrAsked
 	}
 	if f.NArg() > 0 {
 		return opts, "", "", fmt.Errorf("%q is not a flag; see --help", f.Arg(0))

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/postrider/postrider/dispatcher"
+	"github.com/postrider/postrider/version"
 )
 
 func main() {
@@ -21,10 +22,12 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return
-		}
+	err := run(ctx, os.Args[1:], os.Stderr)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, version.ErrAsked):
+		fmt.Println(version.Line("dispatcher"))
+	default:
 		fmt.Fprintln(os.Stderr, "dispatcher:", err)
 		os.Exit(1)
 	}

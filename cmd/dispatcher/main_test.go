@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/version"
 )
 
 func TestFlagsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
@@ -83,6 +85,13 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}, new(bytes.Buffer))
 	if s := o.Store; err != nil || len(s.NATS.URLs) != 3 || s.Replicas != 1 || o.AnySitecoreData {
 		t.Errorf("it is %+v, %v", s, err)
+	}
+}
+
+func TestTheVersionIsToldWhateverElseIsMissing(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "")
+	if _, _, _, err := parse([]string{"--version"}, new(bytes.Buffer)); !errors.Is(err, version.ErrAsked) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/postrider/postrider/controllers"
+	"github.com/postrider/postrider/version"
 )
 
 // settings are what the command line says.
@@ -30,7 +31,8 @@ table of the dispatchers, and writes back on each object what became of it.
 Flags:
 `
 
-// parse reads the command line. It prints help to out.
+// parse reads the command line. It prints help to out, and then the error is
+// flag.ErrHelp; it is version.ErrAsked when --version is given.
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
 	var s settings
 	var service, level, format string
@@ -65,8 +67,12 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	f.StringVar(&o.ProbeAddress, "health-probe-bind-address", "0", "`address` of /healthz and /readyz, such as :8081; 0 for none")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&format, "log-format", "json", "json or text")
+	askVersion := f.Bool("version", false, "print the version and end")
 	if err := f.Parse(args); err != nil {
 		return settings{}, err
+	}
+	if *askVersion {
+		return settings{}, version.ErrAsked
 	}
 	if f.NArg() > 0 {
 		return settings{}, fmt.Errorf("%q is not a flag; see --help", f.Arg(0))

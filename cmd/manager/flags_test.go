@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/postrider/postrider/version"
 )
 
 func environment(pairs ...string) func(string) string {
@@ -40,6 +42,12 @@ func TestFlagsBecomeOptions(t *testing.T) {
 	}
 	if s.kubeconfig != "k" || o.Namespace != "mine" || o.TokenFile != "t" || !o.LeaderElect || o.ActivityInterval != 2*time.Minute || o.AdminPortName != "admin" {
 		t.Errorf("the settings are %+v", s)
+	}
+}
+
+func TestTheVersionIsToldWhateverElseIsMissing(t *testing.T) {
+	if _, err := parse([]string{"--version", "--namespace="}, environment(), &bytes.Buffer{}); !errors.Is(err, version.ErrAsked) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -19,12 +19,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
 	"github.com/postrider/postrider/controllers"
+	"github.com/postrider/postrider/version"
 )
 
 func main() {
 	s, err := parse(os.Args[1:], os.Getenv, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
+		return
+	case errors.Is(err, version.ErrAsked):
+		fmt.Println(version.Line("manager"))
 		return
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "manager:", err) // nobody is left to tell when this fails
