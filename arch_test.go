@@ -20,7 +20,7 @@ const module = "github.com/postrider/postrider/"
 var rooms = map[string][]string{
 	"api/v1alpha1": {"apimachinery"},
 
-	"controllers":          {"controllers/compile", "controllers/status", "controllers/rollout", "api/v1alpha1", "dispatcher/route", "dispatcher/outcome", "apimachinery", "k8s", "controller-runtime"},
+	"controllers":          {"controllers/compile", "controllers/status", "controllers/rollout", "controllers/certificate", "api/v1alpha1", "dispatcher/route", "dispatcher/outcome", "apimachinery", "k8s", "controller-runtime"},
 	"controllers/compile":  {"api/v1alpha1", "dispatcher/route", "dispatcher/payload", "dispatcher/sitecore", "apimachinery", "k8s"},
 	"controllers/status":   {"api/v1alpha1", "controllers/compile", "controllers/rollout", "dispatcher/outcome", "apimachinery"},
 	"controllers/rollout":  {"dispatcher/outcome"},
@@ -52,6 +52,10 @@ var rooms = map[string][]string{
 	"dispatcher/admin":          {"dispatcher/outcome", "dispatcher/problem"},
 	// operate speaks of deliveries and shows events, and refuses them as ingest does.
 	"dispatcher/operate": {"dispatcher/event", "dispatcher/route", "dispatcher/outcome", "dispatcher/problem", "dispatcher/access", "dispatcher/ingest", "dispatcher/deliver", "dispatcher/payload", "dispatcher/share"},
+
+	// One plane makes certificates, the other shows them.
+	"controllers/certificate": {},
+	"dispatcher/certificate":  {},
 
 	// migration makes what users apply, and checks it as the contract does.
 	"migration": {"api/v1alpha1", "dispatcher/route", "apimachinery"},

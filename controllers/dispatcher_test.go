@@ -2,8 +2,9 @@ package controllers_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
-	"net"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -19,13 +20,14 @@ import (
 )
 
 // dispatcher does what a dispatcher does as seen by the manager: it loads the
-// table from the Secrets and answers GET /report. It delivers nothing; a test
-// says what it reports.
+// table from the Secrets and answers GET /report, over TLS with the certificate
+// that the manager keeps for it. It delivers nothing; a test says what it reports.
 type dispatcher struct {
 	server *httptest.Server
 	stop   context.Context
 
 	mu        sync.Mutex
+	shown     *tls.Certificate
 	started   time.Time
 	silent    bool
 	fault     string // while set, it refuses new tables for this reason
@@ -38,9 +40,24 @@ type dispatcher struct {
 
 func newDispatcher(ctx context.Context) *dispatcher {
 	d := &dispatcher{stop: ctx, revision: 1, summaries: map[string]outcome.Summary{}, since: map[string]uint64{}}
-	d.server = httptest.NewServer(http.HandlerFunc(d.report))
+	d.server = httptest.NewUnstartedServer(http.HandlerFunc(d.report))
+	d.server.TLS = &tls.Config{GetCertificate: d.certificate}
+	d.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	d.server.StartTLS()
 	context.AfterFunc(ctx, d.server.CloseClientConnections)
 	return d
+}
+
+// certificate is the one of the Secret, the last good one when that is damaged.
+func (d *dispatcher) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var o corev1.Secret
+	err := api.Get(hello.Context(), client.ObjectKey{Namespace: systemNamespace, Name: servingSecret}, &o)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if pair, broken := tls.X509KeyPair(o.Data["tls.crt"], o.Data["tls.key"]); err == nil && broken == nil {
+		d.shown = &pair
+	}
+	return d.shown, nil
 }
 
 func (d *dispatcher) report(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +76,7 @@ func (d *dispatcher) report(w http.ResponseWriter, r *http.Request) {
 		if silent {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
-				_ = conn.(*net.TCPConn).Close() //nolint:errcheck // that is the point
+				_ = conn.Close() // that is the point
 			}
 			return
 		}

@@ -32,13 +32,17 @@ func (r *endpointReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctr
 	if err := r.cached.List(ctx, &list, client.InNamespace(r.options.DispatcherService.Namespace)); err != nil {
 		return ctrl.Result{}, fmt.Errorf("listing the endpoints of the dispatchers: %w", err)
 	}
-	urls := slices.Concat(r.options.DispatcherURLs, adminURLs(list.Items, r.options.AdminPortName))
+	urls := slices.Concat(r.options.DispatcherURLs, adminURLs(list.Items, r.options.AdminPortName, r.options.secure()))
 	r.poller.Follow(urls)
 	return ctrl.Result{}, nil
 }
 
 // adminURLs are the admin addresses of the endpoints that are ready.
-func adminURLs(list []discoveryv1.EndpointSlice, portName string) []string {
+func adminURLs(list []discoveryv1.EndpointSlice, portName string, secure bool) []string {
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
 	var urls []string
 	for i := range list {
 		for _, port := range list[i].Ports {
@@ -49,7 +53,7 @@ func adminURLs(list []discoveryv1.EndpointSlice, portName string) []string {
 				if ready := e.Conditions.Ready; ready != nil && !*ready || len(e.Addresses) == 0 {
 					continue
 				}
-				urls = append(urls, "http://"+net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(*port.Port))))
+				urls = append(urls, scheme+net.JoinHostPort(e.Addresses[0], strconv.Itoa(int(*port.Port))))
 			}
 		}
 	}

@@ -33,7 +33,10 @@ import (
 	"github.com/postrider/postrider/internal/transcript"
 )
 
-const systemNamespace = "postrider-system"
+const (
+	systemNamespace = "postrider-system"
+	servingSecret   = "postrider-dispatcher-tls"
+)
 
 // One API server, one manager and one dispatcher serve every test of the
 // package; each test has a namespace of its own.
@@ -113,6 +116,9 @@ func startManager(ctx context.Context, cfg *rest.Config) error {
 		DispatcherURLs:    []string{peer.server.URL},
 		DispatcherService: types.NamespacedName{Namespace: systemNamespace, Name: "postrider-dispatcher"},
 		AdminPortName:     controllers.DefaultAdminPortName,
+		TLSSecret:         servingSecret,
+		EventsService:     types.NamespacedName{Namespace: systemNamespace, Name: controllers.DefaultEventsService},
+		ClusterDomain:     controllers.DefaultClusterDomain,
 		ActivityInterval:  activityInterval,
 		Grace:             time.Second,
 		LeaderElect:       true,

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -93,6 +95,11 @@ func cacheOptions(o Options) cache.Options {
 			LabelSelector: labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service.Name}),
 		}}}
 	}
+	if o.TLSSecret != "" {
+		byObject[&corev1.ConfigMap{}] = cache.ByObject{Namespaces: map[string]cache.Config{o.Namespace: {
+			FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, CAName), // no other may be seen
+		}}}
+	}
 	return cache.Options{
 		ReaderFailOnMissingInformer: true, // no informer by accident
 		DefaultTransform:            cache.TransformStripManagedFields(),
@@ -124,7 +131,15 @@ func setup(mgr manager.Manager, o Options) error {
 
 	webhooks, items, policies := &asks{}, &asks{}, &asks{}
 	tracker := rollout.NewTracker(o.Grace, time.Now, webhooks.addRoutes)
-	poller := rollout.NewPoller(tracker, o.TokenFile, o.Log)
+	certificates := &certificateReconciler{
+		live: live, events: mgr.GetEventRecorder(eventSource), namespace: o.Namespace, serving: o.TLSSecret,
+		names: servingNames(o.ClusterDomain, o.EventsService, o.DispatcherService), trusted: newTrusted(), now: time.Now,
+	}
+	trust, err := newTrust(o, certificates.trusted)
+	if err != nil {
+		return err
+	}
+	poller := rollout.NewPoller(tracker, o.TokenFile, trust, o.Log)
 	poller.Follow(o.DispatcherURLs)
 	if err := mgr.Add(poller); err != nil {
 		return fmt.Errorf("adding the rollout poller: %w", err)
@@ -151,8 +166,29 @@ func setup(mgr manager.Manager, o Options) error {
 	if o.DispatcherService.Name != "" {
 		errs = append(errs, (&endpointReconciler{cached: mgr.GetCache(), poller: poller, options: o}).setup(mgr))
 	}
+	if o.TLSSecret != "" {
+		errs = append(errs, certificates.setup(mgr))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("setting up the controllers: %w", err)
 	}
 	return nil
+}
+
+// newTrust is how the manager knows the dispatchers.
+func newTrust(o Options, own *trusted) (rollout.Trust, error) {
+	var trust rollout.Trust
+	if s := o.DispatcherService; s.Name != "" {
+		trust.ServerName = s.Name + "." + s.Namespace + ".svc"
+	}
+	switch {
+	case o.TLSSecret != "":
+		trust.Roots = own.roots
+	case o.CAFile != "":
+		trust.Roots = rollout.RootsIn(o.CAFile)
+		if _, err := trust.Roots(context.Background()); err != nil {
+			return trust, err
+		}
+	}
+	return trust, nil
 }

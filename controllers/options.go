@@ -28,6 +28,17 @@ type Options struct {
 	// TokenFile holds the bearer token for the dispatchers' reports; none when empty.
 	TokenFile string
 
+	// TLSSecret is where the manager keeps a certificate for the dispatchers, which
+	// is signed by an authority of its own; it keeps none when that is empty.
+	TLSSecret string
+	// EventsService is the Service for producers, ClusterDomain the domain of the
+	// cluster: both are for the names in that certificate.
+	EventsService types.NamespacedName
+	ClusterDomain string
+	// CAFile holds the authorities of certificates that others keep, instead of
+	// TLSSecret. With neither, DispatcherService is asked over plain HTTP.
+	CAFile string
+
 	// ActivityInterval is how often the times and counters of a Webhook's
 	// status may be written.
 	ActivityInterval time.Duration
@@ -49,6 +60,8 @@ const (
 	// DefaultGrace is longer than a pod of a dispatcher takes to be replaced.
 	DefaultGrace         = 30 * time.Second
 	DefaultAdminPortName = "admin"
+	DefaultEventsService = "postrider-events"
+	DefaultClusterDomain = "cluster.local"
 )
 
 const (
@@ -71,3 +84,6 @@ func controllerOptions(workers int) controller.Options {
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, maxRetry),
 	}
 }
+
+// secure reports whether the dispatchers of the Service speak TLS.
+func (o *Options) secure() bool { return o.TLSSecret != "" || o.CAFile != "" }

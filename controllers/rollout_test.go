@@ -49,7 +49,7 @@ ports: [{name: admin, port: 8081}, {name: events, port: 8080}]`) // TEST-NET-1: 
 		t.Fatal(err)
 	}
 	w := becomes(t, ns, "before", "Programmed=Unknown/DispatcherUnreachable")
-	if m := meta.FindStatusCondition(w.Status.Conditions, v1alpha1.ConditionProgrammed).Message; !strings.Contains(m, "http://192.0.2.1:8081") {
+	if m := meta.FindStatusCondition(w.Status.Conditions, v1alpha1.ConditionProgrammed).Message; !strings.Contains(m, "https://192.0.2.1:8081") {
 		t.Errorf("the message is %q", m)
 	}
 	if err := api.DeleteAllOf(t.Context(), &discoveryv1.EndpointSlice{}, client.InNamespace(systemNamespace)); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/access"
 	"github.com/postrider/postrider/dispatcher/admin"
 	"github.com/postrider/postrider/dispatcher/authorize"
+	"github.com/postrider/postrider/dispatcher/certificate"
 	"github.com/postrider/postrider/dispatcher/deliver"
 	"github.com/postrider/postrider/dispatcher/egress"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -50,10 +51,14 @@ const (
 // A Rate is so many attempts in so much time; the zero Rate is no limit.
 type Rate = route.Rate
 
+// TLSFiles are a certificate and its key, in PEM, which are read again when they change.
+type TLSFiles = certificate.Files
+
 // Options of a dispatcher.
 type Options struct {
 	Events net.Listener // for producers; taken over
 	Admin  net.Listener // for health, metrics and report; taken over
+	TLS    TLSFiles     // what both listeners show; zero for plain HTTP
 
 	Store Store
 
@@ -114,15 +119,16 @@ type dispatcher struct {
 	server *embedded.Server
 	queue  *queue.Queue
 
-	tracer    *trace.Tracer // nil when off
-	client    *egress.Client
-	router    *route.Current
-	recorder  outcome.Recorder
-	keeper    *source.Keeper
-	lanes     *deliver.Lanes
-	fanout    *fanout.Fanout
-	producers *http.Server
-	operator  *http.Server
+	tracer      *trace.Tracer // nil when off
+	client      *egress.Client
+	router      *route.Current
+	recorder    outcome.Recorder
+	keeper      *source.Keeper
+	lanes       *deliver.Lanes
+	fanout      *fanout.Fanout
+	certificate *certificate.Keeper // nil for plain HTTP
+	producers   *http.Server
+	operator    *http.Server
 }
 
 func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
@@ -149,6 +155,11 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 		}
 	}
 	metrics := admin.NewRegistry()
+	if o.TLS != (TLSFiles{}) {
+		if d.certificate, err = certificate.Open(o.TLS, metrics, o.Log); err != nil {
+			return nil, err
+		}
+	}
 	gate := access.NewGate(authority, metrics, o.Log)
 	d.keeper = source.NewKeeper(d.router, o.Store.DataDir, d.tableChanged, metrics, o.Log)
 	d.client = egress.New(egress.Options{Allow: o.EgressAllow})
@@ -183,7 +194,7 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 	}
 	d.operator = newServer(admin.New(admin.Options{
 		Live:          []admin.Check{{Name: "store", Look: d.storeWorks}},
-		Ready:         []admin.Check{{Name: "store", Look: d.storeHasRoom}, {Name: "table", Look: d.tableIsGood}},
+		Ready:         d.readiness(),
 		Metrics:       metrics,
 		Reporter:      d,
 		Guard:         func(next http.Handler) http.Handler { return gate.Guard(mayReadReport, next) },
@@ -217,8 +228,11 @@ func (d *dispatcher) run(ctx context.Context) error {
 	lanesCtx, stopLanes := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLanes()
 	lanes.Go(func() { d.lanes.Run(lanesCtx) })
-	part(&servers, func() error { return serve(d.producers, ingest.Listen(d.producers, d.Events)) })
-	part(&servers, func() error { return serve(d.operator, d.Admin) })
+	part(&servers, func() error { return serve(d.producers, ingest.Listen(d.producers, d.secure(d.Events))) })
+	part(&servers, func() error { return serve(d.operator, d.secure(d.Admin)) })
+	if d.certificate != nil {
+		servers.Go(func() { d.certificate.Follow(ctx) })
+	}
 	part(&feeders, func() error { return d.followTable(ctx) })
 	part(&feeders, func() error { return d.feed(ctx) })
 	d.Log.Info("ready for events", "address", d.Events.Addr().String(), "admin", d.Admin.Addr().String())

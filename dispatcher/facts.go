@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"os"
+	"time"
 
 	"github.com/postrider/postrider/dispatcher/admin"
 	"github.com/postrider/postrider/dispatcher/outcome"
@@ -33,6 +34,15 @@ func (d *dispatcher) storeWorks() (admin.State, string) {
 	return admin.OK, "events can be stored"
 }
 
+// readiness is what traffic depends on.
+func (d *dispatcher) readiness() []admin.Check {
+	checks := []admin.Check{{Name: "store", Look: d.storeHasRoom}, {Name: "table", Look: d.tableIsGood}}
+	if d.certificate != nil {
+		checks = append(checks, admin.Check{Name: "certificate", Look: d.certificateIsGood})
+	}
+	return checks
+}
+
 func (d *dispatcher) storeHasRoom() (admin.State, string) {
 	if err := d.queue.Ready(); err != nil {
 		return admin.Failed, err.Error()
@@ -54,5 +64,19 @@ func (d *dispatcher) tableIsGood() (admin.State, string) {
 		return admin.Warning, "waiting for the first table; events are stored meanwhile"
 	default:
 		return admin.OK, "in force: " + digest
+	}
+}
+
+// certificateIsGood never fails: without this dispatcher callers are no better off.
+func (d *dispatcher) certificateIsGood() (admin.State, string) {
+	shown, fault := d.certificate.State()
+	end := shown.NotAfter.UTC().Format(time.RFC3339)
+	switch {
+	case fault != "":
+		return admin.Warning, "the one in the files is refused, an older one is shown, until " + end + ": " + fault
+	case time.Now().After(shown.NotAfter):
+		return admin.Warning, "it has expired at " + end + "; replace what --tls-cert-file and --tls-key-file name"
+	default:
+		return admin.OK, "shown until " + end
 	}
 }

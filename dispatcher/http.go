@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,15 @@ func newServer(h http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// secure returns l, with TLS if there is a certificate to show. A server bounds
+// the handshake of what it gets from it by the time that headers may take.
+func (d *dispatcher) secure(l net.Listener) net.Listener {
+	if d.certificate == nil {
+		return l
+	}
+	return tls.NewListener(l, d.certificate.Config())
 }
 
 func serve(s *http.Server, l net.Listener) error {

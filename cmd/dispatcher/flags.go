@@ -71,6 +71,8 @@ func parse(args []string, stderr io.Writer) (opts dispatcher.Options, events, ad
 func (f *flags) defineListeners() {
 	f.StringVar(&f.events, "listen", ":8080", "`address` where producers post events, and people ask about webhooks")
 	f.StringVar(&f.admin, "admin-listen", ":8081", "`address` of health, readiness, metrics and report")
+	f.StringVar(&f.opts.TLS.Cert, "tls-cert-file", "", "`file` with the certificate, and its chain, that both listeners show, in PEM; read again when it changes. Without it they speak plain HTTP")
+	f.StringVar(&f.opts.TLS.Key, "tls-key-file", "", "`file` with its key, in PEM")
 	f.StringVar(&f.sitecoreCheck, "sitecore-check", "refuse", "refuse: events of Sitecore's types whose data is not as Sitecore sends it are refused with 400. pass: they are taken, and go on as they came")
 }
 
@@ -179,6 +181,9 @@ func (f *flags) completeListeners() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("--%s is %q; give an address such as :8080 or 127.0.0.1:8080", name, address)
 		}
+	}
+	if t := f.opts.TLS; (t.Cert == "") != (t.Key == "") {
+		return errors.New("--tls-cert-file and --tls-key-file go together: give both, or none for plain HTTP")
 	}
 	switch f.sitecoreCheck {
 	case "refuse":

@@ -24,6 +24,7 @@ func TestFlagsThatMakeNoSenseAreRefusedWithARemedy(t *testing.T) {
 		{"a level that is none", []string{"--log-level", "loud"}, "log-level"},
 		{"a format that is none", append(alone, "--log-format", "xml"), "use json or text"},
 		{"a store without room", append(alone, "--store-max-bytes", "1"), "at least 16777216"},
+		{"a certificate without a key", append(alone, "--tls-cert-file", "tls.crt"), "give both, or none for plain HTTP"},
 		{"a check that is none", append(alone, "--sitecore-check", "warn"), "use refuse or pass"},
 		{"a sync that is none", append(alone, "--store-sync", "never"), "use always or interval"},
 		{"a rate that is none", append(alone, "--receiver-host-rate", "100"), "like 100/1s"},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/postrider/postrider/controllers"
 	"github.com/postrider/postrider/version"
@@ -35,7 +36,7 @@ Flags:
 // flag.ErrHelp; it is version.ErrAsked when --version is given.
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
 	var s settings
-	var service, level, format string
+	var service, eventsService, level, format string
 	o := &s.options
 
 	f := flag.NewFlagSet("manager", flag.ContinueOnError)
@@ -60,6 +61,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	f.StringVar(&service, "dispatcher-service", "", "headless Service (`namespace/name`) whose ready endpoints are dispatchers")
 	f.StringVar(&o.AdminPortName, "dispatcher-admin-port-name", controllers.DefaultAdminPortName, "`name` of the admin port of that Service")
 	f.StringVar(&o.TokenFile, "dispatcher-token-file", "", "`file` with the bearer token for the dispatchers' reports, read anew each time")
+	f.StringVar(&o.TLSSecret, "dispatcher-tls-secret", "", "`name` of the Secret, in --namespace, in which the manager keeps a certificate for the dispatchers, by an authority of its own that it publishes as ConfigMap "+controllers.CAName)
+	f.StringVar(&eventsService, "events-service", controllers.DefaultEventsService, "Service (`name` or namespace/name) of the dispatchers for producers, which is named in that certificate")
+	f.StringVar(&o.ClusterDomain, "cluster-domain", controllers.DefaultClusterDomain, "`domain` of the cluster, for the names in that certificate")
+	f.StringVar(&o.CAFile, "dispatcher-ca-file", "", "`file` with the authorities of the dispatchers' certificates, in PEM, where another than the manager keeps them; read anew for each connection. With neither this nor --dispatcher-tls-secret the dispatchers of --dispatcher-service are asked over plain HTTP")
 	f.DurationVar(&o.Grace, "dispatcher-grace", controllers.DefaultGrace, "how long a dispatcher may be silent before Programmed becomes Unknown")
 	f.DurationVar(&o.ActivityInterval, "activity-interval", controllers.DefaultActivityInterval, "how often times and counters of a Webhook's status are written at most")
 	f.BoolVar(&o.LeaderElect, "leader-elect", false, "let only one of several managers work")
@@ -78,11 +83,17 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return settings{}, fmt.Errorf("%q is not a flag; see --help", f.Arg(0))
 	}
 
-	var err error
-	if o.DispatcherService, err = parseService(service, o.Namespace); err != nil {
+	if err := check(o); err != nil {
 		return settings{}, err
 	}
-	if err := check(o); err != nil {
+	var err error
+	if o.DispatcherService, err = parseService("dispatcher-service", service, o.Namespace); err != nil {
+		return settings{}, err
+	}
+	if o.EventsService, err = parseService("events-service", eventsService, o.Namespace); err != nil {
+		return settings{}, err
+	}
+	if err := checkTLS(o); err != nil {
 		return settings{}, err
 	}
 	o.Log, err = newLogger(out, level, format)
@@ -107,8 +118,25 @@ func check(o *controllers.Options) error {
 	return nil
 }
 
+// checkTLS refuses what no certificate can be kept by.
+func checkTLS(o *controllers.Options) error {
+	switch {
+	case o.TLSSecret != "" && o.CAFile != "":
+		return errors.New("--dispatcher-tls-secret and --dispatcher-ca-file exclude each other: give the first to have the manager keep the certificate, the second when another keeps it")
+	case o.TLSSecret == "":
+		return nil
+	case len(validation.IsDNS1123Subdomain(o.TLSSecret)) > 0 || o.TLSSecret == controllers.CAName:
+		return fmt.Errorf("--dispatcher-tls-secret is %q; give the name of a Secret other than %s, such as postrider-dispatcher-tls", o.TLSSecret, controllers.CAName)
+	case len(validation.IsDNS1123Subdomain(o.ClusterDomain)) > 0:
+		return fmt.Errorf("--cluster-domain is %q; give a domain such as %s", o.ClusterDomain, controllers.DefaultClusterDomain)
+	case o.EventsService.Name == "":
+		return fmt.Errorf("--events-service is empty; give the Service that producers call, such as %s", controllers.DefaultEventsService)
+	}
+	return nil
+}
+
 // parseService reads "namespace/name", or a name in the namespace.
-func parseService(v, namespace string) (types.NamespacedName, error) {
+func parseService(flag, v, namespace string) (types.NamespacedName, error) {
 	if v == "" {
 		return types.NamespacedName{}, nil
 	}
@@ -117,7 +145,7 @@ func parseService(v, namespace string) (types.NamespacedName, error) {
 		ns, name = namespace, v
 	}
 	if ns == "" || name == "" || strings.Contains(name, "/") {
-		return types.NamespacedName{}, fmt.Errorf("--dispatcher-service %q must look like postrider-system/dispatcher", v)
+		return types.NamespacedName{}, fmt.Errorf("--%s %q must look like postrider-system/dispatcher", flag, v)
 	}
 	return types.NamespacedName{Namespace: ns, Name: name}, nil
 }

@@ -59,6 +59,9 @@ func TestWhatIsLeftOutHasADefault(t *testing.T) {
 	if s.options.ActivityInterval != 5*time.Minute || s.options.Grace != 30*time.Second {
 		t.Errorf("the interval is %s, the grace %s", s.options.ActivityInterval, s.options.Grace)
 	}
+	if got := s.options.EventsService.String(); got != "postrider-system/postrider-events" || s.options.ClusterDomain != "cluster.local" || s.options.TLSSecret != "" || s.options.CAFile != "" {
+		t.Errorf("for TLS there are %q, %q, %q and %q", got, s.options.ClusterDomain, s.options.TLSSecret, s.options.CAFile)
+	}
 	if got := s.options.DispatcherService.String(); got != "postrider-system/dispatcher" {
 		t.Errorf("the service is %s", got)
 	}
@@ -66,21 +69,27 @@ func TestWhatIsLeftOutHasADefault(t *testing.T) {
 
 func TestAWrongFlagIsRefusedWithARemedy(t *testing.T) {
 	for arg, remedy := range map[string]string{
-		"--dispatcher-url=127.0.0.1:9402":  "http://127.0.0.1:8081",
-		"--dispatcher-service=a/b/c":       "postrider-system/dispatcher",
-		"--dispatcher-url=http://a:b@c:1":  "--dispatcher-token-file",
-		"--dispatcher-url=http://a/report": "http://127.0.0.1:8081",
-		"--dispatcher-admin-port-name=":    "such as admin",
-		"--namespace=":                     "such as postrider-system",
-		"--metrics-bind-address=":          "or 0 for none",
-		"--health-probe-bind-address=8081": "such as :8080",
-		"--dispatcher-grace=-1s":           "at least 1s",
-		"--log-level=loud":                 "debug, info, warn or error",
-		"--log-format=xml":                 "json or text",
-		"--activity-interval=1ms":          "at least 1s",
-		"start":                            "see --help",
+		"--dispatcher-url=127.0.0.1:9402":                  "http://127.0.0.1:8081",
+		"--dispatcher-service=a/b/c":                       "postrider-system/dispatcher",
+		"--dispatcher-url=http://a:b@c:1":                  "--dispatcher-token-file",
+		"--dispatcher-url=http://a/report":                 "http://127.0.0.1:8081",
+		"--dispatcher-admin-port-name=":                    "such as admin",
+		"--namespace=":                                     "such as postrider-system",
+		"--metrics-bind-address=":                          "or 0 for none",
+		"--health-probe-bind-address=8081":                 "such as :8080",
+		"--dispatcher-grace=-1s":                           "at least 1s",
+		"--dispatcher-tls-secret=postrider-ca":             "such as postrider-dispatcher-tls",
+		"--dispatcher-tls-secret=A_b":                      "such as postrider-dispatcher-tls",
+		"--dispatcher-tls-secret=a --dispatcher-ca-file=b": "exclude each other",
+		"--dispatcher-tls-secret=a --cluster-domain=a..b":  "such as cluster.local",
+		"--dispatcher-tls-secret=a --events-service=":      "such as postrider-events",
+		"--events-service=a/b/c":                           "--events-service \"a/b/c\" must look like",
+		"--log-level=loud":                                 "debug, info, warn or error",
+		"--log-format=xml":                                 "json or text",
+		"--activity-interval=1ms":                          "at least 1s",
+		"start":                                            "see --help",
 	} {
-		if _, err := parse([]string{arg}, environment(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), remedy) {
+		if _, err := parse(strings.Fields(arg), environment(), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
@@ -92,7 +101,8 @@ func TestHelpTellsEveryFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"namespace", "kubeconfig", "dispatcher-url", "dispatcher-service", "dispatcher-token-file", "leader-elect",
-		"metrics-bind-address", "health-probe-bind-address", "activity-interval", "log-level", "log-format"} {
+		"metrics-bind-address", "health-probe-bind-address", "activity-interval", "log-level", "log-format",
+		"dispatcher-tls-secret", "dispatcher-ca-file", "events-service", "cluster-domain"} {
 		if !strings.Contains(out.String(), "-"+name+" ") && !strings.Contains(out.String(), "-"+name+"\n") {
 			t.Errorf("--%s is missing in:\n%s", name, out.String())
 		}

@@ -48,13 +48,13 @@ type Poller struct {
 // NewPoller makes a Poller. It sends the content of tokenFile as a bearer
 // token, read anew each time because tokens of service accounts rotate; with an
 // empty tokenFile it sends none.
-func NewPoller(t *Tracker, tokenFile string, log *slog.Logger) *Poller {
+func NewPoller(t *Tracker, tokenFile string, trust Trust, log *slog.Logger) *Poller {
 	return &Poller{
 		tracker: t, tokenFile: tokenFile, log: log,
 		wanted: make(chan []string, 1),
 		client: &http.Client{
-			// No proxy and no redirect: the token is for the dispatcher alone.
-			Transport:     &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 2 * wait},
+			Transport: trust.transport(),
+			// The token is for the dispatcher alone.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

@@ -60,6 +60,11 @@ type world struct {
 
 func newWorld(t *testing.T, tokenFile string, log io.Writer) *world {
 	t.Helper()
+	return startWorld(t, tokenFile, rollout.Trust{}, log)
+}
+
+func startWorld(t *testing.T, tokenFile string, trust rollout.Trust, log io.Writer) *world {
+	t.Helper()
 	w := &world{news: make(chan struct{}, 1)}
 	w.Tracker = rollout.NewTracker(50*time.Millisecond, time.Now, func([]string) {
 		select {
@@ -67,7 +72,7 @@ func newWorld(t *testing.T, tokenFile string, log io.Writer) *world {
 		default:
 		}
 	})
-	w.poller = rollout.NewPoller(w.Tracker, tokenFile, slog.New(slog.NewTextHandler(log, nil)))
+	w.poller = rollout.NewPoller(w.Tracker, tokenFile, trust, slog.New(slog.NewTextHandler(log, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,14 +12,12 @@ import (
 	"unicode/utf8"
 
 	ce "github.com/cloudevents/sdk-go/v2/event"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/postrider/postrider/dispatcher/event"
 	"github.com/postrider/postrider/dispatcher/payload"
 	"github.com/postrider/postrider/dispatcher/route"
+	"github.com/postrider/postrider/internal/scenario"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func read(tb testing.TB, name string) []byte {
 	tb.Helper()
@@ -87,14 +84,7 @@ func TestTheFormatsAreThoseOfTheGoldenFiles(t *testing.T) {
 					t.Errorf("the body is not valid JSON: %s", body)
 				}
 				got := contentType + "\n\n" + string(body) + "\n"
-				if *update {
-					if err := os.WriteFile(filepath.Join("testdata", name+suffix), []byte(got), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if diff := cmp.Diff(string(read(t, name+suffix)), got); diff != "" {
-					t.Error(diff)
-				}
+				scenario.Golden(t, filepath.Join("testdata", name+suffix), []byte(got))
 			})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/postrider/postrider/dispatcher/payload"
 	"github.com/postrider/postrider/dispatcher/route"
 	"github.com/postrider/postrider/dispatcher/sitecore"
+	"github.com/postrider/postrider/internal/scenario"
 	"github.com/postrider/postrider/test/receiver"
 )
 
@@ -56,15 +56,7 @@ func isGolden(t *testing.T, file string, r *route.Route, e *event.Event) {
 		t.Errorf("the body is not JSON: %s", body)
 	}
 	got := contentType + "\n\n" + string(body) + "\n"
-	file = filepath.Join("sitecore", file)
-	if *update {
-		if err := os.WriteFile(filepath.Join("testdata", file), []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(string(read(t, file)), got); diff != "" {
-		t.Error(diff)
-	}
+	scenario.Golden(t, filepath.Join("testdata", "sitecore", file), []byte(got))
 }
 
 // isTaken fails when a strict receiver does not take what r sends of e.

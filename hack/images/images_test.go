@@ -233,6 +233,19 @@ func TestAnArchiveHasAnImageForEachPlatformUnderOneName(t *testing.T) {
 	}
 }
 
+func TestTheBillsBesideAnArchiveAreItsOwn(t *testing.T) {
+	t.Chdir(hello(t))
+	for _, platforms := range []string{"linux/amd64,linux/arm64", "linux/arm64"} {
+		if err := run(t.Context(), []string{"--version", "v1.2.3", "--platforms", platforms, "--out", "out", "./hello"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bills, err := filepath.Glob("out/*.cdx.json")
+	if diff := cmp.Diff([]string{"out/hello.linux-arm64.cdx.json"}, bills); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
 func TestAnImageHoldsTheProgramAndLittleElse(t *testing.T) {
 	files, _ := unpacked(t, dispatcher.img)
 	if diff := cmp.Diff([]string{

@@ -75,6 +75,9 @@ func (s settings) writeArchive(ctx context.Context, p build.Program) error {
 	if err := os.MkdirAll(s.out, 0o755); err != nil {
 		return err
 	}
+	if err := s.removeMaterials(p); err != nil {
+		return err
+	}
 	var a archive
 	for _, platform := range s.platforms {
 		binary, err := p.Compile(ctx, platform.OS, platform.Architecture, s.version)
@@ -102,4 +105,14 @@ func (s settings) writeArchive(ctx context.Context, p build.Program) error {
 	}
 	fmt.Println(path, reference, digest)
 	return nil
+}
+
+// removeMaterials removes the bills of an archive that was here before, which
+// may have been for other platforms.
+func (s settings) removeMaterials(p build.Program) error {
+	old, err := filepath.Glob(filepath.Join(s.out, p.Name+".*.cdx.json"))
+	for _, path := range old {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }

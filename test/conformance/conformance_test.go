@@ -73,7 +73,6 @@ func TestADispatcherKeepsItsPromises(t *testing.T) {
 		t.Run("a concurrency is used and not exceeded", d.concurrency)
 		t.Run("a trace is passed on to the receiver", d.traces)
 		t.Run("a webhook has series while it is there", d.webhookMetrics)
-		t.Run("each metric is in the documentation", d.documentedMetrics)
 
 		t.Run("a workflow command that nobody refuses is submitted, once", d.workflows)
 		t.Run("only a verdict is a verdict", d.answers)

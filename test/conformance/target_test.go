@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"crypto/rand"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type target struct {
 	events, admin string // base URLs
 	routesFile    string
+	client        *http.Client // nil for the one of most tests
 
 	mu       sync.Mutex
 	routes   map[string][]route.Route // by namespace

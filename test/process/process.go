@@ -37,6 +37,8 @@ type Options struct {
 	Routes []route.Route // in force at the first start; see SetRoutes
 	Args   []string      // flags beside those that every test needs
 	Data   string        // folder of the store; empty = one of its own
+	// Cert and Key are the files of the certificate that it shows; empty = plain HTTP.
+	Cert, Key string
 	// Guarded keeps the guard as it is in production: no loopback address is
 	// dialled, so no receiver of a test is.
 	Guarded bool
@@ -101,6 +103,9 @@ func (d *Dispatcher) args() []string {
 		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", d.DataDir(),
 		"--routes-file", d.RoutesFile(), "--token-file", d.path("tokens.csv"),
 	}
+	if d.Cert != "" {
+		args = append(args, "--tls-cert-file", d.Cert, "--tls-key-file", d.Key)
+	}
 	if !d.Guarded {
 		args = append(args, "--egress-allow-cidr", "127.0.0.0/8")
 	}
@@ -134,8 +139,8 @@ func (d *Dispatcher) Start(tb testing.TB) {
 			_, _ = fmt.Fprintln(d.log, lines.Text()) // it is for people only
 			var line struct{ Msg, Address, Admin string }
 			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready for events" {
-				d.events.Store(new("http://" + line.Address))
-				d.admin.Store(new("http://" + line.Admin))
+				d.events.Store(new(d.scheme() + line.Address))
+				d.admin.Store(new(d.scheme() + line.Admin))
 				close(ready)
 			}
 		}
@@ -206,6 +211,13 @@ func (d *Dispatcher) Kill(tb testing.TB) {
 	default:
 		d.Signal(tb, syscall.SIGKILL)
 	}
+}
+
+func (d *Dispatcher) scheme() string {
+	if d.Cert != "" {
+		return "https://"
+	}
+	return "http://"
 }
 
 // Events is the address for producers, like "http://127.0.0.1:41234". It
