@@ -55,10 +55,11 @@ race: ## Run the tests of the data plane under the race detector (needs a C comp
 	go test -race -timeout 30m ./dispatcher/...
 
 .PHONY: generate
-generate: ## Write what is generated: deepcopy functions, CRDs and the manager's role.
+generate: ## Write what is generated: deepcopy functions, CRDs, the manager's role, the chart's copies.
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=postrider-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
+	hack/chart.sh
 
 .PHONY: lint
 lint: ## Check the code with golangci-lint and kube-api-linter.

@@ -11,7 +11,7 @@ fail() {
 }
 files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 # What is there, committed or not: a change of someone who is working is no fault, a stale file is.
-sums() { files api config | while read -r f; do [ ! -e "$f" ] || sha256sum "$f"; done; }
+sums() { files api charts config | while read -r f; do [ ! -e "$f" ] || sha256sum "$f"; done; }
 
 before=$(sums)
 make generate
