@@ -46,7 +46,7 @@ build: ## Build manager, dispatcher and sitecore-convert into bin/.
 .PHONY: test
 test: ## Run all tests, on a real API server that is built once per user.
 	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
-	go test -timeout 15m ./...
+	go test -timeout 15m ./... && cd test/monitoring && go test ./...
 
 .PHONY: race
 race: export CGO_ENABLED := 1
@@ -55,11 +55,12 @@ race: ## Run the tests of the data plane under the race detector (needs a C comp
 	go test -race -timeout 30m ./dispatcher/...
 
 .PHONY: generate
-generate: ## Write what is generated: deepcopy functions, CRDs, the manager's role, the chart's copies.
+generate: ## Write what is generated: deepcopy functions, CRDs, the manager's role, the chart's copies, parts of the pages.
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(TOOL) controller-gen rbac:roleName=postrider-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac
 	hack/chart.sh
+	go run ./hack/docs
 
 .PHONY: lint
 lint: ## Check the code with golangci-lint and kube-api-linter.

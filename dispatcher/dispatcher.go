@@ -160,6 +160,7 @@ func start(ctx context.Context, o Options) (_ *dispatcher, err error) {
 			return nil, err
 		}
 	}
+	d.queue.Register(metrics)
 	gate := access.NewGate(authority, metrics, o.Log)
 	d.keeper = source.NewKeeper(d.router, o.Store.DataDir, d.tableChanged, metrics, o.Log)
 	d.client = egress.New(egress.Options{Allow: o.EgressAllow})

@@ -11,7 +11,7 @@ fail() {
 }
 files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 # What is there, committed or not: a change of someone who is working is no fault, a stale file is.
-sums() { files api charts config | while read -r f; do [ ! -e "$f" ] || sha256sum "$f"; done; }
+sums() { files api charts config docs | while read -r f; do [ ! -e "$f" ] || sha256sum "$f"; done; }
 
 before=$(sums)
 make generate
@@ -21,7 +21,7 @@ stale=$(diff <(echo "$before") <(sums) | sed -n 's/^[<>] [0-9a-f]*  //p' | sort 
 unformatted=$(files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || fail "These are not formatted; run gofmt -w on them:" $unformatted
 
-for module in . test/authservers/provider; do
+for module in . test/authservers/provider test/monitoring; do
 	(cd "$module" && go mod tidy -diff) || fail "go.mod in $module is not tidy; run go mod tidy there."
 done
 

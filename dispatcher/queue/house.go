@@ -113,6 +113,8 @@ func (q *Queue) measure(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
+	q.measures.stored.Store(used)
+	q.measures.dead.Store(int64(q.dead.CachedInfo().State.Msgs))
 	q.judge(used)
 	q.judgeNamespaces()
 	return nil

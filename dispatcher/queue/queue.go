@@ -161,10 +161,11 @@ type Queue struct {
 	swept   counting // of what was parked before, which was up to
 	before  uint64
 
-	full    atomic.Pointer[string]          // why events are refused, nil when they are not
-	crowded atomic.Pointer[map[string]bool] // the namespaces whose events are refused, nil when none
-	broken  atomic.Pointer[string]          // why the last append failed, nil when it did not
-	probing atomic.Bool                     // one append tries whether that is over
+	full     atomic.Pointer[string]          // why events are refused, nil when they are not
+	crowded  atomic.Pointer[map[string]bool] // the namespaces whose events are refused, nil when none
+	broken   atomic.Pointer[string]          // why the last append failed, nil when it did not
+	measures measures
+	probing  atomic.Bool // one append tries whether that is over
 
 	// works ends when nothing can be written any more, with the cause.
 	works context.Context

@@ -75,7 +75,7 @@ postrider_source_routes %d
 # TYPE postrider_source_table_rejected gauge
 postrider_source_table_rejected %d
 `, routes, rejected)
-	if err := testutil.GatherAndCompare(k.registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(k.registry, strings.NewReader(want), "postrider_source_routes", "postrider_source_table_rejected"); err != nil {
 		t.Error(err)
 	}
 }

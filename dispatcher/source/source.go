@@ -23,6 +23,7 @@ type Keeper struct {
 	loaded   chan struct{} // closed when the first table is in force
 	rejected prometheus.Gauge
 	routes   prometheus.Gauge
+	held     *prometheus.GaugeVec
 
 	mu    sync.Mutex
 	fault string
@@ -39,12 +40,16 @@ func NewKeeper(current *route.Current, dir string, changed func(), r prometheus.
 		routes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "postrider_source_routes", Help: "Routes of the table in force.",
 		}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "postrider_source_held_routes", Help: "Routes of the table in force that nothing is sent to, by why.",
+		}, []string{"hold"}),
 	}
 	if dir != "" {
 		k.cache = filepath.Join(dir, "last-good-table.bin")
 		k.tidy()
 	}
-	r.MustRegister(k.rejected, k.routes)
+	r.MustRegister(k.rejected, k.routes, k.held)
+	k.countHeld(nil)
 	return k
 }
 
@@ -105,6 +110,7 @@ func (k *Keeper) swap(r *route.Router) bool {
 	first := k.current.Load() == nil
 	changed := k.current.Swap(r)
 	k.routes.Set(float64(r.Len()))
+	k.countHeld(r.Entries())
 	if first {
 		close(k.loaded)
 	}

@@ -1,0 +1,4 @@
+package docs
+
+// Compare is for tests.
+var Compare = compare
