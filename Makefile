@@ -40,8 +40,8 @@ clean: ## Remove what was built and the data of "make run".
 ##@ Develop
 
 .PHONY: build
-build: ## Build manager, dispatcher and sitecore-convert into bin/.
-	go build -o bin/ ./cmd/manager ./cmd/dispatcher ./cmd/sitecore-convert
+build: ## Build manager, dispatcher, kubectl-postrider and sitecore-convert into bin/.
+	go build -o bin/ ./cmd/manager ./cmd/dispatcher ./cmd/kubectl-postrider ./cmd/sitecore-convert
 
 .PHONY: test
 test: ## Run all tests, on a real API server that is built once per user.

@@ -67,6 +67,18 @@ func (e *Entry) Qualifies(v *View) (bool, error) {
 	return said.holds, said.err
 }
 
+// Lacks says what the event lacks of that which the condition of e looks at, empty
+// when it lacks nothing. It is for whoever has the event: the text may quote it.
+func (e *Entry) Lacks(v *View) string {
+	if e.condition == nil {
+		return ""
+	}
+	if _, err := v.evaluate(e.condition, v.parsed()); err != nil && absent(err) {
+		return err.Error()
+	}
+	return ""
+}
+
 // holds reports whether the condition holds. A condition over something that
 // the event does not have does not hold.
 func (v *View) holds(p cel.Program) (bool, error) {

@@ -71,6 +71,23 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestWhatAnEventLacksIsTold(t *testing.T) {
+	for _, tt := range []struct{ condition, data, want string }{
+		{``, `{}`, ""},
+		{`event.data.Item.Name == "a"`, `{"Item":{"Name":"b"}}`, ""},
+		{`event.data.Item.Name == "a"`, `{"Item":{}}`, "no such key: Name"},
+		{`event.data.Item.Name == "a"`, ``, "no such key: data"},
+		{`event.data.l[1] == 1`, `{"l":[1]}`, "index out of bounds: 1"},
+		{`event.data.n > 5`, `{"n":"a"}`, ""}, // a mistake, which Qualifies tells
+	} {
+		rt := aRoute("cms/a", "item:added")
+		rt.Condition = tt.condition
+		if got := build(t, rt).Lookup("cms/a").Lacks(route.NewView(&event.Event{Data: []byte(tt.data)})); got != tt.want {
+			t.Errorf("%s of %s lacks %q, want %q", tt.condition, tt.data, got, tt.want)
+		}
+	}
+}
+
 func TestQualifies(t *testing.T) {
 	for _, tt := range []struct {
 		name, condition, data string
