@@ -48,6 +48,11 @@ test: ## Run all tests, on a real API server that is built once per user.
 	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
 	go test -timeout 15m ./... && cd test/monitoring && go test ./...
 
+.PHONY: test-argocd
+test-argocd: ## Hold what is made for Argo CD against its own code, which takes minutes to build at first.
+	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
+	cd test/argocd && go test -timeout 15m .
+
 .PHONY: race
 race: export CGO_ENABLED := 1
 race: ## Run the tests of the data plane under the race detector (needs a C compiler).
@@ -89,6 +94,11 @@ bench-parts: ## Run the benchmarks of single packages.
 resilience: ## Kill, starve and cut off real processes for FOR (5m) and count what is lost; SEED repeats a run.
 	RESILIENCE_FOR=$(FOR) RESILIENCE_SEED=$(SEED) go test -count=1 -v -timeout 0 -tags resilience ./test/natscluster/... ./test/resilience/...
 
+.PHONY: e2e-argocd
+e2e-argocd: ## Let Argo CD, built from source, deploy webhooks from a Git repository to a real API server.
+	@assets=$$(hack/k8s/build.sh); export KUBEBUILDER_ASSETS=$$assets; set -x; \
+	cd test/argocd && go test -count=1 -timeout 30m -tags e2e -run '^TestArgoCDDeploysWebhooks$$' -v .
+
 ##@ Release
 
 # Equal commits make equal bytes: the time is that of the commit, and so is the revision.
@@ -101,7 +111,6 @@ images: ## Write OCI archives of manager and dispatcher to bin/images, without a
 .PHONY: plugin-archives
 plugin-archives: ## Write archives of the kubectl plugin, and the manifest by which krew installs them, to bin/plugin: VERSION=.
 	@go run ./hack/krew --version '$(VERSION)' ./cmd/kubectl-postrider
-
 ##@ Cluster (the one that your kubeconfig names)
 
 .PHONY: install

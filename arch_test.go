@@ -76,7 +76,7 @@ var rooms = map[string][]string{
 	"cli/face":              {},
 	"cli/match":             {"api/v1alpha1", "controllers/compile", "dispatcher/event", "dispatcher/route", "dispatcher/sitecore", "apimachinery"},
 	"cli/words":             {"api/v1alpha1", "controllers/compile", "dispatcher/route", "apimachinery"},
-	"cmd/kubectl-postrider": {"cli", "k8s"},
+	"cmd/kubectl-postrider": {"cli", "version", "k8s"},
 }
 
 // free are folders whose packages serve tests and development. No room imports them.

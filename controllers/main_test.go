@@ -217,18 +217,20 @@ func namespace(t *testing.T) string {
 // apply applies documents to the namespace.
 func apply(t *testing.T, ns, documents string) {
 	t.Helper()
-	for doc := range strings.SplitSeq(documents, "\n---\n") {
-		doc = strings.Replace(doc, "metadata: {", "metadata: {namespace: "+ns+", ", 1)
-		switch {
-		case strings.Contains(doc, "kind: Secret"):
-			doc = "apiVersion: v1\n" + doc
-		default:
-			doc = "apiVersion: " + v1alpha1.GroupVersion.String() + "\n" + doc
-		}
-		if err := applyYAML(t.Context(), []byte(doc)); err != nil {
+	for text := range strings.SplitSeq(documents, "\n---\n") {
+		if err := applyYAML(t.Context(), document(ns, text)); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// document is an object in the namespace, with the version of its kind.
+func document(ns, text string) []byte {
+	text = strings.Replace(text, "metadata: {", "metadata: {namespace: "+ns+", ", 1)
+	if strings.Contains(text, "kind: Secret") {
+		return []byte("apiVersion: v1\n" + text)
+	}
+	return []byte("apiVersion: " + v1alpha1.GroupVersion.String() + "\n" + text)
 }
 
 // until waits until check returns no complaint.

@@ -21,11 +21,11 @@ stale=$(diff <(echo "$before") <(sums) | sed -n 's/^[<>] [0-9a-f]*  //p' | sort 
 unformatted=$(files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || fail "These are not formatted; run gofmt -w on them:" $unformatted
 
-for module in . test/authservers/provider test/monitoring; do
+for module in . test/argocd test/authservers/provider test/monitoring; do
 	(cd "$module" && go mod tidy -diff) || fail "go.mod in $module is not tidy; run go mod tidy there."
 done
 
-for overlay in config/crd config/rbac config/samples config/local config/default; do
+for overlay in config/crd config/rbac config/samples config/local config/default config/argocd; do
 	go tool -modfile=hack/tools.mod kustomize build "$overlay" >/dev/null || fail "$overlay does not render."
 done
 

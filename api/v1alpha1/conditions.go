@@ -1,7 +1,7 @@
 package v1alpha1
 
-// The condition types. Accepted, ResolvedRefs and Ready are set on every kind,
-// the others on Webhooks.
+// The condition types. Accepted, ResolvedRefs and Ready are set on every kind, and
+// so is Stalled; the others are set on Webhooks.
 const (
 	// ConditionAccepted says whether the spec makes sense by itself.
 	ConditionAccepted = "Accepted"
@@ -25,6 +25,11 @@ const (
 	// misspelt: it is False then. Otherwise it is absent, for nobody but their
 	// producers knows all events. It stays out of Ready.
 	ConditionEventsKnown = "EventsKnown"
+	// ConditionStalled is there, and True, while Accepted is False: nothing but an
+	// edit of the object helps. Tools that wait for a deployment read it as failed,
+	// and an object that is not Ready and not Stalled as still in progress
+	// (kstatus of sigs.k8s.io/cli-utils).
+	ConditionStalled = "Stalled"
 )
 
 // Reasons are API: they are never renamed silently. These are given by the

@@ -24,7 +24,8 @@ const (
 // counters of deliveries are written at intervals; a change of what they mean
 // is written at once.
 type WebhookStatus struct {
-	// conditions are Accepted, ResolvedRefs, Programmed, Ready and Delivering.
+	// conditions are Accepted, ResolvedRefs, Programmed, Ready and Delivering, and
+	// Stalled while Accepted is False, and EventsKnown while it is False.
 	//
 	// +optional
 	// +listType=map
@@ -197,7 +198,8 @@ type Delivery struct {
 
 // JudgedStatus is the status of the kinds that Webhooks refer to.
 type JudgedStatus struct {
-	// conditions are Accepted, ResolvedRefs and Ready.
+	// conditions are Accepted, ResolvedRefs and Ready, and Stalled while Accepted is
+	// False.
 	//
 	// +optional
 	// +listType=map

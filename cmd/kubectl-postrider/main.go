@@ -8,13 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/postrider/postrider/cli"
+	"github.com/postrider/postrider/version"
 )
 
 func main() {
@@ -24,20 +24,11 @@ func main() {
 	if isCompletion(os.Args[0]) {
 		args = append([]string{"__complete"}, args...)
 	}
-	os.Exit(cli.Run(ctx, version(), args, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
+	os.Exit(cli.Run(ctx, version.String(), args, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}))
 }
 
 // isCompletion tells by the name that it was called by whether kubectl asks for
 // completions: a link of that name makes it do so.
 func isCompletion(name string) bool {
 	return strings.TrimSuffix(filepath.Base(name), ".exe") == "kubectl_complete-postrider"
-}
-
-// version is that of the module that it was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version
 }

@@ -42,6 +42,7 @@ func ForWebhook(w *v1alpha1.Webhook, v compile.Verdict, f rollout.Facts, past Pa
 	c.ready(v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed)
 	c.delivering(&next, f.Summary.Breaker)
 	c.warn(v)
+	c.stalled()
 	next.Conditions = c.all
 	return next
 }
@@ -51,6 +52,7 @@ func ForJudged(old v1alpha1.JudgedStatus, v compile.Verdict, now time.Time) v1al
 	c := conditions{old: old.Conditions, generation: v.Generation, now: now}
 	c.judge(v)
 	c.ready(v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs)
+	c.stalled()
 	return v1alpha1.JudgedStatus{ObservedGeneration: v.Generation, Conditions: c.all}
 }
 
@@ -141,6 +143,15 @@ func (c *conditions) warn(v compile.Verdict) {
 	const typ = v1alpha1.ConditionEventsKnown
 	if i := slices.IndexFunc(v.Warnings, func(f compile.Fault) bool { return f.Condition == typ }); i >= 0 {
 		c.set(typ, metav1.ConditionFalse, v.Warnings[i].Reason, cut(v.Text(typ)))
+	}
+}
+
+// stalled says that only an edit of the object helps. A reference that does not
+// resolve is not such a case: what it refers to may yet come, in the same
+// deployment even, and whoever waits for that must not be told that it failed.
+func (c *conditions) stalled() {
+	if a := meta.FindStatusCondition(c.all, v1alpha1.ConditionAccepted); a.Status == metav1.ConditionFalse {
+		c.set(v1alpha1.ConditionStalled, metav1.ConditionTrue, a.Reason, a.Message)
 	}
 }
 

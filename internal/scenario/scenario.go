@@ -29,32 +29,25 @@ func Each(t *testing.T, play func(t *testing.T, a *txtar.Archive) []txtar.File) 
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := string(txtar.Format(a))
-			got := txtar.Format(&txtar.Archive{Comment: a.Comment, Files: play(t, a)})
-			hold(t, file, want, got)
+			Golden(t, file, txtar.Format(&txtar.Archive{Comment: a.Comment, Files: play(t, a)}))
 		})
 	}
 }
 
 // Golden holds what was made against a golden file.
-func Golden(t *testing.T, file string, got []byte) {
-	t.Helper()
-	want, err := os.ReadFile(file)
-	if err != nil && !*update {
-		t.Fatalf("%v (go test -update makes it)", err)
-	}
-	hold(t, file, string(want), got)
-}
-
-func hold(t *testing.T, file, want string, got []byte) {
+func Golden(t *testing.T, file string, made []byte) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
+		if err := os.WriteFile(file, made, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if diff := cmp.Diff(want, string(got)); diff != "" {
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; go test -update writes it", err)
+	}
+	if diff := cmp.Diff(string(want), string(made)); diff != "" {
 		t.Errorf("(-golden +made; go test -update accepts it)\n%s", diff)
 	}
 }
