@@ -134,3 +134,24 @@ deploy: ## Deploy all of Postrider; MANAGER_IMG and DISPATCHER_IMG name other im
 .PHONY: undeploy
 undeploy: ## Remove all of Postrider, every Webhook and what is stored.
 	$(KUBECTL) delete --ignore-not-found -k config/default
+
+##@ A cluster of this machine's own (needs root, runc, CNI plugins and nftables)
+
+.PHONY: cluster-up
+cluster-up: ## Start a real Kubernetes of one node, without a container engine, in .cluster.
+	@go build -o bin/cluster ./hack/cluster
+	@bin/cluster up
+
+.PHONY: cluster-down
+cluster-down: ## End it and remove all that it kept.
+	@go build -o bin/cluster ./hack/cluster
+	@bin/cluster down
+
+.PHONY: kind-up
+kind-up: ## Start a cluster with kind instead, which has to be installed, and say how to test on it.
+	kind create cluster --name postrider --wait 2m --kubeconfig bin/kind.kubeconfig
+	@echo 'make e2e KUBECONFIG=$$PWD/bin/kind.kubeconfig E2E_LOAD="kind load image-archive --name postrider"'
+
+.PHONY: e2e
+e2e: ## Install the chart and break things on a real cluster: that of KUBECONFIG, or one of its own; KEEP=1 keeps that.
+	@test/e2e/run.sh

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/klog/v2"
@@ -106,6 +107,7 @@ credentials never go to it.`,
 	root.SetOut(p.Out)
 	root.SetErr(p.ErrOut)
 	p.bind(root)
+	root.SetUsageFunc(briefly(root.UsageFunc()))
 	root.AddGroup(&cobra.Group{ID: see, Title: "See:"}, &cobra.Group{ID: do, Title: "Do:"})
 	root.AddCommand(
 		p.list(), p.describe(), p.deliveries(), p.explainMatch(), p.doctor(),
@@ -113,6 +115,24 @@ credentials never go to it.`,
 		p.showVersion(),
 	)
 	return root
+}
+
+// briefly shows the flags that all commands have, which are many, for the plugin
+// alone. A template would be shorter, and with it the linker leaves nothing out: the
+// binary grows by a third.
+func briefly(usage func(*cobra.Command) error) func(*cobra.Command) error {
+	return func(cmd *cobra.Command) error {
+		if !cmd.HasParent() {
+			return usage(cmd)
+		}
+		cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+		if err := usage(cmd); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), `
+Use "kubectl postrider --help" for the flags of all commands.`)
+		return err
+	}
 }
 
 // The groups of commands.

@@ -191,7 +191,7 @@ func (p *plugin) printAttempts(out *output, found []face.Attempt, namespace stri
 	}
 	if out.format == asName {
 		for i := range found {
-			if err := p.say("%s", found[i].Delivery); err != nil {
+			if err := p.sayName(&found[i]); err != nil {
 				return err
 			}
 		}
@@ -202,6 +202,14 @@ func (p *plugin) printAttempts(out *output, found []face.Attempt, namespace stri
 		return nil
 	}
 	return out.table(p.Out, attemptColumns, attemptRows(found))
+}
+
+// sayName says which delivery a was for. A test was for none that could be sent again.
+func (p *plugin) sayName(a *face.Attempt) error {
+	if a.Test {
+		return nil
+	}
+	return p.say("%s", a.Delivery)
 }
 
 // The pauses between two looks at a log: short while something happens.
@@ -268,7 +276,7 @@ func (p *plugin) printOne(out *output, a *face.Attempt) error {
 		_, err := out.document(p.Out, a)
 		return err
 	case asName:
-		return p.say("%s", a.Delivery)
+		return p.sayName(a)
 	}
 	return p.printLine(out, attemptRows([]face.Attempt{*a})[0])
 }

@@ -72,12 +72,12 @@ func (p *plugin) ready(ctx context.Context, c *cluster.Cluster, admin string) ([
 		}
 		return face.Ready(ctx, client(t), admin)
 	}
-	tunnel := c.Tunnel(ctx, p.system)
+	tunnel := c.AdminTunnel(ctx, p.system)
 	server, t, err := p.through(ctx, c, tunnel)
 	if err != nil {
 		return nil, nil, err
 	}
-	t.DialContext = tunnel.DialAdmin
+	t.DialContext = tunnel.Dial
 	return face.Ready(ctx, client(t), server)
 }
 

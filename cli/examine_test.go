@@ -32,7 +32,7 @@ func (w *world) examines(t *testing.T) {
 
 	w.kubectl(t, "", "create", "clusterrole", "looks", "--verb=get,list", "--resource=services,pods,deployments.apps")
 	w.kubectl(t, "", "create", "clusterrolebinding", "ada-looks", "--clusterrole=looks", "--serviceaccount=people:ada")
-	w.kubectl(t, "", "create", "clusterrole", "forwards", "--verb=get,create", "--resource=pods/portforward")
+	w.kubectl(t, "", "create", "clusterrole", "forwards", "--verb=create", "--resource=pods/portforward")
 	w.kubectl(t, "", "create", "clusterrolebinding", "ada-forwards", "--clusterrole=forwards", "--serviceaccount=people:ada")
 	eventually.True(t, "the rights to be seen", func() bool { return strings.Contains(look().out, "OK      your rights") })
 	expect(1, `

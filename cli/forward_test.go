@@ -34,6 +34,7 @@ type forwarder struct {
 	api      *httputil.ReverseProxy
 	streams  atomic.Int64
 	upgrades atomic.Int64
+	refuses  atomic.Bool
 
 	mu    sync.Mutex
 	conns []httpstream.Connection
@@ -70,6 +71,10 @@ func newForwarder(t *testing.T, w *world) (*forwarder, string) {
 func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/portforward") {
 		f.api.ServeHTTP(w, r)
+		return
+	}
+	if f.refuses.Load() {
+		http.Error(w, "forbidden", http.StatusForbidden)
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -174,6 +179,15 @@ func (w *world) forwards(t *testing.T) {
 	run("test", "near").ended(t, 3, "none of the 0 pods of the dispatcher")
 
 	w.pod(t, "dispatcher-0", w.front.port, admin.port)
+	w.kubectl(t, "", "delete", "clusterrolebinding", "ada-forwards")
+	forwarder.refuses.Store(true)
+	eventually.True(t, "the right to be gone", func() bool {
+		return strings.Contains(run("test", "near").err, "you may not forward ports of pods")
+	})
+	run("test", "near").ended(t, 3, "kubectl create role postrider-cli-forward -n "+system+" --verb=create --resource=pods/portforward")
+	forwarder.refuses.Store(false)
+	w.kubectl(t, "", "create", "clusterrolebinding", "ada-forwards", "--clusterrole=forwards", "--serviceaccount=people:ada")
+
 	run("test", "near").ok(t, "The receiver took the delivery")
 	run("send", "--type", "a", "--wait").ok(t, "near: attempt 1 Delivered")
 	run("doctor").ended(t, 1, "OK      store", "that of the dispatcher is valid until")

@@ -47,7 +47,7 @@ func (p *plugin) say(format string, args ...any) error {
 
 // note writes a line to standard error, which is for everything else.
 func (p *plugin) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(p.ErrOut, format+"\n", args...) // nobody is left to tell when this fails
+	_, _ = fmt.Fprintln(p.ErrOut, printable(fmt.Sprintf(format, args...))) // nobody is left to tell when this fails
 }
 
 // namespace is the one that the user works in.

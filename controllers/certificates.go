@@ -52,6 +52,7 @@ type certificateReconciler struct {
 	live      client.Client // the content of Secrets is in no cache
 	events    events.EventRecorder
 	namespace string
+	owner     *owner
 	serving   string   // name of the Secret
 	names     []string // in the certificate
 	trusted   *trusted
@@ -223,7 +224,11 @@ func (r *certificateReconciler) meta(name string) metav1.ObjectMeta {
 // write writes o in the place of old, unless that is the same. Whoever has
 // written since old was read makes it fail, and everything is looked at again.
 func (r *certificateReconciler) write(ctx context.Context, old, o client.Object, same bool) error {
-	var err error
+	owners, err := r.owner.references(ctx)
+	if err != nil {
+		return err
+	}
+	o.SetOwnerReferences(owners)
 	switch {
 	case old.GetUID() == "":
 		err = r.live.Create(ctx, o)

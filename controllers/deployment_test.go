@@ -1,7 +1,6 @@
 package controllers_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -158,6 +157,7 @@ func TestADeploymentFailsWhenOnlyAnEditOfTheWebhookHelps(t *testing.T) {
 	ns := namespace(t)
 	text := fmt.Sprintf(plain, "orders")
 	apply(t, ns, strings.Replace(text, "spec: {", `spec: {condition: "event.data.total >", `, 1))
+	becomes(t, ns, "orders", "Accepted=False/InvalidCondition", "Programmed=True/Programmed")
 	wrong := isSeenAs(t, kstatus.FailedStatus, "spec.condition", "Webhook", ns, "orders")
 	sample(t, wrong, "webhook-invalid")
 	if !isStalled(t, wrong) {
@@ -177,6 +177,7 @@ kind: Webhook
 metadata: {name: orders}
 spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/"}, authorizationRef: {name: receiver}}
 `)
+	becomes(t, ns, "orders", "ResolvedRefs=False/RefNotFound", "Programmed=True/Programmed")
 	sample(t, isSeenAs(t, kstatus.InProgressStatus, `"receiver" does not exist`, "Webhook", ns, "orders"), "webhook-reference-missing")
 
 	const item = "kind: AuthorizationItem\nmetadata: {name: receiver}\nspec: {type: Bearer, bearer: {secretKeyRef: {name: token}}}"
@@ -187,6 +188,7 @@ spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/"},
 	sample(t, fresh, "authorizationitem-new")
 	apply(t, ns, item)
 	sample(t, isSeenAs(t, kstatus.InProgressStatus, `Secret "token" does not exist`, "AuthorizationItem", ns, "receiver"), "authorizationitem-secret-missing")
+	becomes(t, ns, "orders", "ResolvedRefs=False/SecretNotFound", "Programmed=True/Programmed")
 	sample(t, isSeenAs(t, kstatus.InProgressStatus, `Secret "token" does not exist`, "Webhook", ns, "orders"), "webhook-secret-missing")
 
 	apply(t, ns, "kind: Secret\nmetadata: {name: token}\nstringData: {token: let-me-in}")
@@ -222,50 +224,17 @@ spec: {type: EventHandler, events: ["*"], endpoint: {url: "https://a.example/"},
 	isSeenAs(t, kstatus.CurrentStatus, "", "Webhook", ns, "orders")
 }
 
-// anotherVersion makes the API server take any timeout of a policy, as the CRD of
-// another version of Postrider may.
-func anotherVersion(t *testing.T) {
-	t.Helper()
-	ours := &unstructured.Unstructured{}
-	ours.SetAPIVersion("apiextensions.k8s.io/v1")
-	ours.SetKind("CustomResourceDefinition")
-	if err := api.Get(t.Context(), client.ObjectKey{Name: "webhookpolicies.postrider.dev"}, ours); err != nil {
-		t.Fatal(err)
-	}
-	other := ours.DeepCopy()
-	versions, _, err := unstructured.NestedSlice(other.Object, "spec", "versions")
-	if err != nil || len(versions) != 1 {
-		t.Fatalf("the CRD has %d versions: %v", len(versions), err)
-	}
-	version, ok := versions[0].(map[string]any)
-	if !ok {
-		t.Fatalf("the version is a %T", versions[0])
-	}
-	unstructured.RemoveNestedField(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", "timeout", "x-kubernetes-validations")
-	if err := unstructured.SetNestedSlice(other.Object, versions, "spec", "versions"); err != nil {
-		t.Fatal(err)
-	}
-	if err := api.Patch(t.Context(), other, client.MergeFrom(ours)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		again := other.DeepCopy()
-		again.Object["spec"] = ours.Object["spec"]
-		if err := api.Patch(context.WithoutCancel(t.Context()), again, client.MergeFrom(other)); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestADeploymentFailsWhenOnlyAnEditOfAPolicyHelps(t *testing.T) {
+// That a policy can be stalled too is shown in package status: what it says by
+// itself the CRD judges, so it takes one that another version let in.
+func TestADeploymentWaitsForWhatAPolicyRefersTo(t *testing.T) {
 	ns := namespace(t)
-	const policy = "kind: WebhookPolicy\nmetadata: {name: terms}\nspec: {timeout: %s, signing: {type: StandardWebhooks, secretRef: {name: key}}}"
-	fresh := wouldBe(t, ns, fmt.Sprintf(policy, "10s"))
+	const policy = "kind: WebhookPolicy\nmetadata: {name: terms}\nspec: {timeout: 10s, signing: {type: StandardWebhooks, secretRef: {name: key}}}"
+	fresh := wouldBe(t, ns, policy)
 	if got, words := judge(t, fresh); got != kstatus.InProgressStatus {
 		t.Errorf("before any controller saw it, it is %s: %s", got, words)
 	}
 	sample(t, fresh, "webhookpolicy-new")
-	apply(t, ns, fmt.Sprintf(policy, "10s"))
+	apply(t, ns, policy)
 	sample(t, isSeenAs(t, kstatus.InProgressStatus, `Secret "key" does not exist`, "WebhookPolicy", ns, "terms"), "webhookpolicy-secret-missing")
 	apply(t, ns, `
 kind: Secret
@@ -273,17 +242,6 @@ metadata: {name: key}
 stringData: {secret: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=}`)
 	sample(t, isSeenAs(t, kstatus.CurrentStatus, "", "WebhookPolicy", ns, "terms"), "webhookpolicy-ready")
 
-	anotherVersion(t)
-	until(t, func() error { return applyYAML(t.Context(), document(ns, fmt.Sprintf(policy, "90s"))) })
-	wrong := isSeenAs(t, kstatus.FailedStatus, "spec.timeout", "WebhookPolicy", ns, "terms")
-	sample(t, wrong, "webhookpolicy-invalid")
-	if !isStalled(t, wrong) {
-		t.Error("it is not stalled")
-	}
-	apply(t, ns, fmt.Sprintf(policy, "20s"))
-	if mended := isSeenAs(t, kstatus.CurrentStatus, "", "WebhookPolicy", ns, "terms"); isStalled(t, mended) {
-		t.Error("it is mended, and still stalled")
-	}
 	terminates(t, "WebhookPolicy", ns, "terms")
 }
 
@@ -295,16 +253,17 @@ func TestADeploymentDoesNotFailForWhatAReceiverDoes(t *testing.T) {
 	_, r := becomesState(t, ns, v1alpha1.StateEnabled, "")
 
 	peer.tell(failures(id, r.Epoch, 2, outcome.Rejected, 404))
-	becomes(t, ns, "orders", "Delivering=False/ReceiverFailing")
+	becomes(t, ns, "orders", "Delivering=False/ReceiverFailing", "Programmed=True/Programmed")
 	sample(t, isSeenAs(t, kstatus.CurrentStatus, "", "Webhook", ns, "orders"), "webhook-receiver-failing")
 
 	peer.tell(gone(id, r.Epoch))
 	becomesState(t, ns, v1alpha1.StateDisabled, v1alpha1.ReasonReceiverGone)
-	becomes(t, ns, "orders", "Delivering=False/ReceiverGone")
+	becomes(t, ns, "orders", "Delivering=False/ReceiverGone", "Programmed=True/Programmed")
 	sample(t, isSeenAs(t, kstatus.CurrentStatus, "", "Webhook", ns, "orders"), "webhook-receiver-gone")
 
 	apply(t, ns, strings.Replace(text, "spec: {", "spec: {disabled: true, ", 1))
 	becomesState(t, ns, v1alpha1.StateDisabled, v1alpha1.ReasonSpecDisabled)
+	becomes(t, ns, "orders", "Programmed=True/Programmed")
 	sample(t, isSeenAs(t, kstatus.CurrentStatus, "", "Webhook", ns, "orders"), "webhook-disabled")
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -81,7 +82,7 @@ func run(m *testing.M) int {
 
 func start(ctx context.Context, cfg *rest.Config) error {
 	scheme := runtime.NewScheme()
-	err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme))
+	err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), eventsv1.AddToScheme(scheme))
 	if err != nil {
 		return err
 	}
@@ -97,10 +98,14 @@ func start(ctx context.Context, cfg *rest.Config) error {
 	peer = newDispatcher(ctx)
 
 	// The manager works with the rights that config/rbac gives it and no others.
+	var account corev1.ServiceAccount
+	if err := api.Get(ctx, client.ObjectKey{Namespace: systemNamespace, Name: "postrider-manager"}, &account); err != nil {
+		return err
+	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.Impersonate = rest.ImpersonationConfig{
-		UserName: "system:serviceaccount:" + systemNamespace + ":postrider-manager",
-		Groups:   []string{"system:serviceaccounts", "system:authenticated"},
+		UserName: "system:serviceaccount:" + systemNamespace + ":" + account.Name, UID: string(account.UID),
+		Groups: []string{"system:serviceaccounts", "system:authenticated"},
 	}
 	if asManager, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -81,7 +83,7 @@ func New(cfg *rest.Config, o Options) (manager.Manager, error) {
 
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(authenticationv1.AddToScheme(scheme), coordinationv1.AddToScheme(scheme), corev1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("registering the kinds: %w", err)
 	}
 	return scheme, nil
@@ -131,8 +133,14 @@ func setup(mgr manager.Manager, o Options) error {
 
 	webhooks, items, policies := &asks{}, &asks{}, &asks{}
 	tracker := rollout.NewTracker(o.Grace, time.Now, webhooks.addRoutes)
+	owner := &owner{live: live, namespace: o.Namespace}
+	if o.LeaderElect {
+		if err := mgr.Add(manager.RunnableFunc(owner.claimLease)); err != nil {
+			return fmt.Errorf("adding the owner of the Lease: %w", err)
+		}
+	}
 	certificates := &certificateReconciler{
-		live: live, events: mgr.GetEventRecorder(eventSource), namespace: o.Namespace, serving: o.TLSSecret,
+		live: live, events: mgr.GetEventRecorder(eventSource), namespace: o.Namespace, owner: owner, serving: o.TLSSecret,
 		names: servingNames(o.ClusterDomain, o.EventsService, o.DispatcherService), trusted: newTrusted(), now: time.Now,
 	}
 	trust, err := newTrust(o, certificates.trusted)
@@ -149,7 +157,7 @@ func setup(mgr manager.Manager, o Options) error {
 	table := &tableReconciler{
 		cached:    mgr.GetCache(),
 		secrets:   newSecrets(mgr.GetCache(), live),
-		publisher: newPublisher(live, o.Namespace),
+		publisher: newPublisher(live, o.Namespace, owner),
 		tracker:   tracker,
 		ledger:    ledger,
 	}

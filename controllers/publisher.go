@@ -20,13 +20,14 @@ import (
 type publisher struct {
 	client    client.Client // reads live
 	namespace string
+	owner     *owner
 
 	mu      sync.Mutex
 	written map[string]string // resource version by name, of what we wrote ourselves
 }
 
-func newPublisher(c client.Client, namespace string) *publisher {
-	return &publisher{client: c, namespace: namespace, written: map[string]string{}}
+func newPublisher(c client.Client, namespace string, o *owner) *publisher {
+	return &publisher{client: c, namespace: namespace, owner: o, written: map[string]string{}}
 }
 
 // +kubebuilder:rbac:groups="",namespace=postrider-system,resources=secrets,verbs=create;update;delete
@@ -75,8 +76,12 @@ func (p *publisher) write(ctx context.Context, name string, shard []byte) (chang
 }
 
 func (p *publisher) create(ctx context.Context, name string, shard []byte) error {
+	owners, err := p.owner.references(ctx)
+	if err != nil {
+		return err
+	}
 	o := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name, Labels: shardLabels(nil)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name, Labels: shardLabels(nil), OwnerReferences: owners},
 		Data:       map[string][]byte{route.SecretKey: shard},
 	}
 	if err := p.client.Create(ctx, o); err != nil {

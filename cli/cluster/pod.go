@@ -141,7 +141,7 @@ func (c *Cluster) noWay(ctx context.Context, namespace, what string, err error) 
 		Problem: fmt.Sprintf("you may not %s in namespace %q", what, namespace),
 		Commands: []string{
 			fmt.Sprintf("kubectl create role %s -n %s --verb=get,list --resource=services,pods,deployments.apps", see, namespace), bind(see),
-			fmt.Sprintf("kubectl create role %s -n %s --verb=get,create --resource=pods/portforward", forward, namespace), bind(forward),
+			fmt.Sprintf("kubectl create role %s -n %s --verb=create --resource=pods/portforward", forward, namespace), bind(forward),
 		},
 		Or: "Or say with --server where the dispatcher can be reached without the API server.", cause: err,
 	}

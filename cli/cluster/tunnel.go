@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 	"k8s.io/streaming/pkg/httpstream"
@@ -21,29 +20,38 @@ import (
 // forwardPatience is how long a port-forward may take to begin.
 const forwardPatience = 30 * time.Second
 
-// A Tunnel leads connections to a ready pod of the dispatcher, through the API
-// server. It begins with the first connection and, when the pod goes away, anew with
-// the next one.
+// A Tunnel leads connections to one listener of a ready pod of the dispatcher, through
+// the API server. It begins with the first connection and, when the pod goes away,
+// anew with the next one.
 type Tunnel struct {
 	cluster   *Cluster
 	namespace string
+	port      func(Endpoint) int32
 	ctx       context.Context //nolint:containedctx // of all that the tunnel starts
 
 	mu  sync.Mutex
 	now *forward
 }
 
-// Tunnel makes one to the dispatchers of a namespace. It ends with ctx.
+// Tunnel makes one to the events listener of the dispatchers of a namespace. It ends
+// with ctx.
 func (c *Cluster) Tunnel(ctx context.Context, namespace string) *Tunnel {
-	return &Tunnel{cluster: c, namespace: namespace, ctx: ctx}
+	return &Tunnel{cluster: c, namespace: namespace, port: func(e Endpoint) int32 { return e.Events }, ctx: ctx}
 }
 
-// Dial connects with the events listener.
-func (t *Tunnel) Dial(ctx context.Context, _, _ string) (net.Conn, error) { return t.dial(ctx, 0) }
+// AdminTunnel makes one to the admin listener.
+func (c *Cluster) AdminTunnel(ctx context.Context, namespace string) *Tunnel {
+	return &Tunnel{cluster: c, namespace: namespace, port: func(e Endpoint) int32 { return e.Admin }, ctx: ctx}
+}
 
-// DialAdmin connects with the admin listener.
-func (t *Tunnel) DialAdmin(ctx context.Context, _, _ string) (net.Conn, error) {
-	return t.dial(ctx, 1)
+// Dial is for an [http.Transport]: wherever it is to go, it goes through the tunnel.
+func (t *Tunnel) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	f, err := t.forward(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", f.local)
 }
 
 // Secure reports whether the dispatchers speak TLS.
@@ -60,15 +68,6 @@ func (t *Tunnel) Secure(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-func (t *Tunnel) dial(ctx context.Context, port int) (net.Conn, error) {
-	f, err := t.forward(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", f.local[port])
-}
-
 // forward returns one that is alive.
 func (t *Tunnel) forward(ctx context.Context) (*forward, error) {
 	t.mu.Lock()
@@ -80,17 +79,17 @@ func (t *Tunnel) forward(ctx context.Context) (*forward, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.now, err = t.cluster.start(t.ctx, t.namespace, e)
+	t.now, err = t.cluster.start(t.ctx, t.namespace, e.Pod, t.port(e))
 	if apierrors.IsForbidden(err) {
 		return nil, t.cluster.noWay(ctx, t.namespace, "forward ports of pods", err)
 	}
 	return t.now, err
 }
 
-// A forward is one connection with a pod, and where it is reached on this machine:
-// at loopback addresses of the events and the admin listener.
+// A forward is one connection with a pod, and where it is reached: at a loopback
+// address of this machine.
 type forward struct {
-	local [2]string
+	local string
 	ended chan struct{}
 }
 
@@ -103,17 +102,16 @@ func (f *forward) alive() bool {
 	}
 }
 
-// start forwards the ports of e until ctx is done or the pod is gone.
-func (c *Cluster) start(ctx context.Context, namespace string, e Endpoint) (*forward, error) {
-	dialer, err := c.dialer(namespace, e.Pod)
+// start forwards a port of a pod until ctx is done or the pod is gone.
+func (c *Cluster) start(ctx context.Context, namespace, pod string, port int32) (*forward, error) {
+	dialer, err := c.dialer(namespace, pod)
 	if err != nil {
-		return nil, fmt.Errorf("forwarding ports of pod %s: %w", e.Pod, err)
+		return nil, fmt.Errorf("forwarding a port of pod %s: %w", pod, err)
 	}
 	ready := make(chan struct{})
-	ports := []string{"0:" + strconv.Itoa(int(e.Events)), "0:" + strconv.Itoa(int(e.Admin))}
-	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"}, ports, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, ready, io.Discard, io.Discard)
 	if err != nil {
-		return nil, fmt.Errorf("forwarding ports of pod %s: %w", e.Pod, err)
+		return nil, fmt.Errorf("forwarding a port of pod %s: %w", pod, err)
 	}
 	f := &forward{ended: make(chan struct{})}
 	failed := make(chan error, 1)
@@ -124,17 +122,15 @@ func (c *Cluster) start(ctx context.Context, namespace string, e Endpoint) (*for
 	select {
 	case <-ready:
 	case err := <-failed:
-		return nil, c.unforwarded(ctx, namespace, e.Pod, err)
+		return nil, c.unforwarded(ctx, namespace, pod, err)
 	case <-time.After(forwardPatience):
-		return nil, fmt.Errorf("the API server has not begun to forward ports of pod %s after %s; see whether its node is well: kubectl get nodes", e.Pod, forwardPatience)
+		return nil, fmt.Errorf("the API server has not begun to forward a port of pod %s after %s; see whether its node is well: kubectl get nodes", pod, forwardPatience)
 	}
-	got, err := forwarder.GetPorts()
-	if err != nil || len(got) != len(f.local) {
-		return nil, fmt.Errorf("forwarding ports of pod %s: %w", e.Pod, errors.Join(err, errors.New("a port is missing")))
+	ports, err := forwarder.GetPorts()
+	if err != nil {
+		return nil, fmt.Errorf("forwarding a port of pod %s: %w", pod, err)
 	}
-	for i := range f.local {
-		f.local[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(got[i].Local)))
-	}
+	f.local = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local)))
 	return f, nil
 }
 
@@ -157,12 +153,11 @@ func (c *Cluster) dialer(namespace, pod string) (httpstream.Dialer, error) {
 }
 
 // unforwarded is why there is no connection with a pod. The error of the upgrade is
-// a text, so a refusal is asked for.
+// a text, so it is asked for whether the right lacks.
 func (c *Cluster) unforwarded(ctx context.Context, namespace, pod string, err error) error {
-	for _, verb := range []string{"get", "create"} {
-		if may, asked := c.May(ctx, Right{Verb: verb, Resource: "pods", Subresource: "portforward", Namespace: namespace}); asked == nil && !may {
-			return apierrors.NewForbidden(metav1.SchemeGroupVersion.WithResource("pods").GroupResource(), pod, err)
-		}
+	may, asked := c.May(ctx, Right{Verb: "create", Resource: "pods", Subresource: "portforward", Namespace: namespace})
+	if asked == nil && !may {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, pod, err)
 	}
-	return fmt.Errorf("forwarding ports of pod %s: %w", pod, err)
+	return fmt.Errorf("forwarding a port of pod %s: %w", pod, err)
 }

@@ -108,6 +108,7 @@ pending: 3
 }
 
 func TestAJudgedObjectIsReadyWhenItsConditionsAre(t *testing.T) {
+	wrong := compile.Fault{Condition: v1alpha1.ConditionAccepted, Reason: v1alpha1.ReasonInvalidTerms, Path: "spec.timeout", Detail: "1m30s is not from 100ms to 1m0s"}
 	missing := compile.Fault{Condition: v1alpha1.ConditionResolvedRefs, Reason: v1alpha1.ReasonSecretNotFound, Path: "spec.x", Detail: "it is not there"}
 	for name, tt := range map[string]struct {
 		faults []compile.Fault
@@ -115,6 +116,7 @@ func TestAJudgedObjectIsReadyWhenItsConditionsAre(t *testing.T) {
 	}{
 		"all is well":         {nil, "Accepted=True/Accepted ResolvedRefs=True/ResolvedRefs Ready=True/Ready"},
 		"a Secret is missing": {[]compile.Fault{missing}, "Accepted=True/Accepted ResolvedRefs=False/SecretNotFound Ready=False/SecretNotFound"},
+		"it makes no sense":   {[]compile.Fault{missing, wrong}, "Accepted=False/InvalidTerms ResolvedRefs=False/SecretNotFound Ready=False/InvalidTerms Stalled=True/InvalidTerms"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := status.ForJudged(v1alpha1.JudgedStatus{}, compile.Verdict{Generation: 2, Faults: tt.faults}, now)

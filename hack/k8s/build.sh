@@ -1,17 +1,36 @@
 #!/usr/bin/env bash
-# Builds kube-apiserver, etcd and kubectl from the Go module proxy, once per
-# user and version, and prints the folder that holds them. No prebuilt binary
-# is downloaded; go.sum pins every source. Progress goes to standard error.
+# Builds Kubernetes from the Go module proxy, once per user and version, and
+# prints the folder that holds the programs: kube-apiserver, etcd and kubectl,
+# or with the argument "node" also all else that a node needs. No prebuilt
+# binary is downloaded; go.sum pins every source. Progress goes to standard error.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '%s\n' "$*" >&2; }
 
-version=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\)$/\1/p' go.mod)
-home=${POSTRIDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postrider}
-bin=$home/k8s-$version-$(cat go.mod go.sum build.sh | sha256sum | cut -c1-8)
+programs="etcd kube-apiserver kubectl"
+what="a real kube-apiserver, etcd and kubectl"
+cost="about 6 minutes on 2 cores"
+case "${1-}" in
+"") ;;
+node)
+	programs+=" kube-controller-manager kube-scheduler kube-proxy kubelet containerd containerd-shim-runc-v2 ctr coredns"
+	what="a real Kubernetes, containerd and CoreDNS"
+	cost="about 10 minutes on 2 cores, less after \"make run\" or \"make test\""
+	;;
+*)
+	say "usage: build.sh [node]"
+	exit 2
+	;;
+esac
 
-complete() { [ -x "$bin/kube-apiserver" ] && [ -x "$bin/etcd" ] && [ -x "$bin/kubectl" ]; }
+version=$(sed -n 's/^[[:space:]]*k8s.io\/kubernetes \(v[0-9.]*\)$/\1/p' go.mod)
+containerd=$(sed -n 's/^require github.com\/containerd\/containerd\/v2 \(v[0-9.]*\)$/\1/p' containerd/go.mod)
+home=${POSTRIDER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postrider}
+bin=$home/k8s-$version-$(cat go.mod go.sum */go.mod */go.sum coredns/main.go build.sh | sha256sum | cut -c1-8)
+
+missing() { for name in $programs; do [ -x "$bin/$name" ] || echo "$name"; done; }
+complete() { [ -z "$(missing)" ]; }
 complete && { echo "$bin"; exit; }
 
 mkdir -p "$home"
@@ -25,8 +44,8 @@ job=
 # What an interrupted build has compiled stays in Go's own cache, so the next one goes on from there.
 trap 'kill $job 2>/dev/null || true; rm -rf "$new"' EXIT
 
-say "Building a real kube-apiserver, etcd and kubectl ($version) from source with Go."
-say "This happens once for this user and takes about 6 minutes on 2 cores; later runs take seconds."
+say "Building $what ($version) from source with Go."
+say "This happens once for this user and takes $cost; later runs take seconds."
 say "  downloading the sources (about 90 MB) ..."
 if ! go mod download k8s.io/kubernetes go.etcd.io/etcd/server/v3 2>"$new/err"; then
 	cat "$new/err" >&2
@@ -34,7 +53,7 @@ if ! go mod download k8s.io/kubernetes go.etcd.io/etcd/server/v3 2>"$new/err"; t
 	exit 1
 fi
 
-# The version variables make the server report what it is; a constant date keeps the build reproducible and cached.
+# The version variables make the programs report what they are; a constant date keeps the build reproducible and cached.
 x=
 for pkg in k8s.io/client-go/pkg/version k8s.io/component-base/version; do
 	x+=" -X $pkg.gitVersion=$version -X $pkg.gitMajor=1 -X $pkg.gitMinor=$(cut -d. -f2 <<<"$version")"
@@ -42,10 +61,10 @@ for pkg in k8s.io/client-go/pkg/version k8s.io/component-base/version; do
 done
 
 exec {silence}<> <(:) # nothing ever comes from here: a read with a timeout is a pause without a process
-build() {             # name package
+build() {             # name of a program, package of its main, folder of the module that pins it
 	local began=$SECONDS seconds=0
 	say "  building $1 ..."
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w$x" -o "$new/$1" "$2" 9>&- &
+	CGO_ENABLED=0 go build -C "${3-.}" -trimpath -ldflags "-s -w$x" -o "$new/$1" "$2" 9>&- &
 	job=$!
 	while kill -0 $job 2>/dev/null; do
 		read -rt 1 -u "$silence" || true
@@ -58,11 +77,16 @@ build() {             # name package
 	fi
 	job=
 }
-build etcd go.etcd.io/etcd/server/v3
-build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
-build kubectl k8s.io/kubernetes/cmd/kubectl
+for name in $(missing); do
+	case $name in
+	etcd) build etcd go.etcd.io/etcd/server/v3 ;;
+	kube*) build "$name" "k8s.io/kubernetes/cmd/$name" ;;
+	coredns) build coredns . coredns ;;
+	*) x=" -X github.com/containerd/containerd/v2/version.Version=$containerd" build "$name" "github.com/containerd/containerd/v2/cmd/$name" containerd ;;
+	esac
+	mkdir -p "$bin"
+	mv "$new/$name" "$bin/$name"
+done
 
-rm -rf "$new/err" "$bin"
-mv "$new" "$bin"
 say "  done in $SECONDS s: $bin"
 echo "$bin"

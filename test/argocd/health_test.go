@@ -102,7 +102,6 @@ func TestArgoCDShowsTheHealthOf(t *testing.T) {
 		"webhookpolicy-new":                {Status: progressing, Message: "Waiting for the controller"},
 		"webhookpolicy-secret-missing":     {Status: progressing, Message: "SecretNotFound: "},
 		"webhookpolicy-ready":              {Status: healthy, Message: "Valid, complete and in force"},
-		"webhookpolicy-invalid":            {Status: degraded, Message: "InvalidTerms: spec.timeout: "},
 		"authorizationitem-new":            {Status: progressing, Message: "Waiting for the controller"},
 		"authorizationitem-secret-missing": {Status: progressing, Message: "SecretNotFound: "},
 		"authorizationitem-ready":          {Status: healthy, Message: "Valid, complete and in force"},
@@ -127,6 +126,16 @@ func TestArgoCDShowsTheHealthOf(t *testing.T) {
 				t.Errorf("it is %+v, not %+v", got, want[name])
 			}
 		})
+	}
+}
+
+func TestTheThreeKindsHaveOneHealthCheck(t *testing.T) {
+	overrides := checks(t)
+	of := overrides["postrider.dev/Webhook"].HealthLua
+	for _, kind := range []string{"postrider.dev/WebhookPolicy", "postrider.dev/AuthorizationItem"} {
+		if overrides[kind].HealthLua != of {
+			t.Errorf("%s has another one", kind)
+		}
 	}
 }
 

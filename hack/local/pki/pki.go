@@ -30,52 +30,84 @@ const (
 	ServiceAccountKey = "service-account.key" // signs the tokens of ServiceAccounts
 )
 
-// Write fills dir with a fresh certificate authority and what it has signed.
-// The key of the authority is not kept.
+// Write fills dir with what a Kubernetes without nodes needs: the files above.
 func Write(dir string) error {
-	caKey, err := newKey()
+	authority, err := NewAuthority(dir, "postrider-local")
 	if err != nil {
 		return err
 	}
-	ca := certificate(pkix.Name{CommonName: "postrider-local"})
+	for file, identity := range map[string]Identity{
+		"server": {Name: "postrider-local-server", Hosts: []string{"localhost", "127.0.0.1"}},
+		"admin":  {Name: "admin", Groups: []string{"system:masters"}},
+	} {
+		if err := authority.Issue(file, identity); err != nil {
+			return err
+		}
+	}
+	return WriteServiceAccountKey(dir)
+}
+
+// An Authority signs certificates. Its key is nowhere but in memory.
+type Authority struct {
+	dir         string
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// NewAuthority makes a certificate authority called name and writes its
+// certificate to [CA] in dir.
+func NewAuthority(dir, name string) (*Authority, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	ca := certificate(pkix.Name{CommonName: name})
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	der, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("signing the certificate authority: %w", err)
+		return nil, fmt.Errorf("signing the certificate authority: %w", err)
 	}
-	if err := write(dir, CA, "CERTIFICATE", caDER); err != nil {
-		return err
-	}
+	return &Authority{dir: dir, certificate: ca, key: key}, write(dir, CA, "CERTIFICATE", der)
+}
 
-	server := certificate(pkix.Name{CommonName: "postrider-local-server"})
-	server.DNSNames = []string{"localhost"}
-	server.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
-	admin := certificate(pkix.Name{CommonName: "admin", Organization: []string{"system:masters"}})
-	for _, leaf := range []struct {
-		template          *x509.Certificate
-		certFile, keyFile string
-	}{{server, ServerCert, ServerKey}, {admin, AdminCert, AdminKey}} {
-		key, err := newKey()
-		if err != nil {
-			return err
-		}
-		der, err := x509.CreateCertificate(rand.Reader, leaf.template, ca, key.Public(), caKey)
-		if err != nil {
-			return fmt.Errorf("signing %s: %w", leaf.certFile, err)
-		}
-		if err := write(dir, leaf.certFile, "CERTIFICATE", der); err != nil {
-			return err
-		}
-		if err := writeKey(dir, leaf.keyFile, key); err != nil {
-			return err
+// An Identity is who a certificate speaks for.
+type Identity struct {
+	Name   string   // of the user, for Kubernetes
+	Groups []string // that the user is in
+	Hosts  []string // DNS names and IP addresses that it serves
+}
+
+// Issue writes a new key and the certificate of id to file.key and file.crt.
+func (a *Authority) Issue(file string, id Identity) error {
+	template := certificate(pkix.Name{CommonName: id.Name, Organization: id.Groups})
+	for _, host := range id.Hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-
-	tokens, err := newKey()
+	key, err := newKey()
 	if err != nil {
 		return err
 	}
-	return writeKey(dir, ServiceAccountKey, tokens)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		return fmt.Errorf("signing %s.crt: %w", file, err)
+	}
+	if err := write(a.dir, file+".crt", "CERTIFICATE", der); err != nil {
+		return err
+	}
+	return writeKey(a.dir, file+".key", key)
+}
+
+// WriteServiceAccountKey writes a new [ServiceAccountKey] to dir.
+func WriteServiceAccountKey(dir string) error {
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	return writeKey(dir, ServiceAccountKey, key)
 }
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
