@@ -155,3 +155,7 @@ kind-up: ## Start a cluster with kind instead, which has to be installed, and sa
 .PHONY: e2e
 e2e: ## Install the chart and break things on a real cluster: that of KUBECONFIG, or one of its own; KEEP=1 keeps that.
 	@test/e2e/run.sh
+
+.PHONY: e2e-docs
+e2e-docs: ## Run the commands of the pages on such a cluster.
+	@test/e2e/run.sh docs

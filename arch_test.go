@@ -75,7 +75,7 @@ var rooms = map[string][]string{
 	"cli/doctor":            {"cli/cluster", "cli/face", "cli/words", "api/v1alpha1", "k8s"},
 	"cli/face":              {},
 	"cli/match":             {"api/v1alpha1", "controllers/compile", "dispatcher/event", "dispatcher/route", "dispatcher/sitecore", "apimachinery"},
-	"cli/words":             {"api/v1alpha1", "controllers/compile", "dispatcher/route", "apimachinery"},
+	"cli/words":             {"api/v1alpha1", "controllers/compile", "dispatcher/outcome", "dispatcher/route", "apimachinery"},
 	"cmd/kubectl-postrider": {"cli", "version", "k8s"},
 }
 

@@ -135,6 +135,26 @@ Use "kubectl postrider --help" for the flags of all commands.`)
 	}
 }
 
+// connection is the flags that say where the API server and the dispatcher are, and who
+// the user is, as they were given: for a command that is to be run next. The namespace
+// is left out, and a token, which nobody is to see.
+func (p *plugin) connection() []string {
+	var all []string
+	p.flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Changed || f.Name == "namespace" || f.Name == "token" {
+			return
+		}
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			all = append(all, "--"+f.Name+"="+cluster.Quote(v))
+		}
+	})
+	return all
+}
+
 // The groups of commands.
 const see, do = "see", "do"
 
@@ -144,6 +164,7 @@ func (p *plugin) bind(root *cobra.Command) {
 	p.config.APIServer = nil // --server is that of the dispatcher
 	p.config.CacheDir = nil
 	flags := root.PersistentFlags()
+	p.flags = flags
 	p.config.AddFlags(flags)
 	flags.StringVar(&p.system, "postrider-namespace", "postrider-system", "namespace in which Postrider is installed")
 	flags.StringVar(&p.serviceAccount, "service-account", cluster.DefaultServiceAccount, "ServiceAccount, in the namespace of the webhooks, that the dispatcher is called as")

@@ -38,11 +38,7 @@ func (p *plugin) listDead() *cobra.Command {
 			if limit < 1 || limit > 10_000 {
 				return usagef("--limit is %d; give 1 to 10000", limit)
 			}
-			namespace, err := p.namespace()
-			if err != nil {
-				return err
-			}
-			d, err := p.dispatcher(cmd.Context(), namespace)
+			d, namespace, err := p.reach(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -50,7 +46,7 @@ func (p *plugin) listDead() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.printDead(&out, found, namespace)
+			return p.printDead(&out, found, namespace, args[0])
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", limit, "How many to show at most.")
@@ -78,7 +74,7 @@ var deadColumns = []column{
 	{name: "Event ID", wide: true}, {name: "Webhook-ID", wide: true}, {name: "Detail", wide: true},
 }
 
-func (p *plugin) printDead(out *output, found []face.DeadLetter, namespace string) error {
+func (p *plugin) printDead(out *output, found []face.DeadLetter, namespace, name string) error {
 	if done, err := out.document(p.Out, items[face.DeadLetter]{found}); done {
 		return err
 	}
@@ -91,7 +87,7 @@ func (p *plugin) printDead(out *output, found []face.DeadLetter, namespace strin
 		return nil
 	}
 	if len(found) == 0 {
-		p.none("dead letters", namespace)
+		p.none("dead letters of "+name, namespace)
 		return nil
 	}
 	rows := make([][]string, len(found))
@@ -118,11 +114,7 @@ func (p *plugin) showDead() *cobra.Command {
 			if err := out.check(); err != nil {
 				return err
 			}
-			namespace, err := p.namespace()
-			if err != nil {
-				return err
-			}
-			d, err := p.dispatcher(cmd.Context(), namespace)
+			d, namespace, err := p.reach(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -158,11 +150,7 @@ func (p *plugin) redriveDead() *cobra.Command {
 			if all == (len(args) > 1) {
 				return usagef("name the dead letters to send again, or give --all")
 			}
-			namespace, err := p.namespace()
-			if err != nil {
-				return err
-			}
-			d, err := p.dispatcher(cmd.Context(), namespace)
+			d, namespace, err := p.reach(cmd.Context())
 			if err != nil {
 				return err
 			}

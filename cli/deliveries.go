@@ -31,11 +31,7 @@ func (p *plugin) deliveries() *cobra.Command {
 			if limit < 1 || limit > 10_000 {
 				return usagef("--limit is %d; give 1 to 10000", limit)
 			}
-			namespace, err := p.namespace()
-			if err != nil {
-				return err
-			}
-			d, err := p.dispatcher(cmd.Context(), namespace)
+			d, namespace, err := p.reach(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -50,7 +46,7 @@ func (p *plugin) deliveries() *cobra.Command {
 			if follow {
 				return p.follow(cmd.Context(), l, found, &out)
 			}
-			return p.printAttempts(&out, found, namespace)
+			return p.printAttempts(&out, found, namespace, args[0])
 		},
 	}
 	flags := cmd.Flags()
@@ -182,7 +178,7 @@ type items[T any] struct {
 	Items []T `json:"items"`
 }
 
-func (p *plugin) printAttempts(out *output, found []face.Attempt, namespace string) error {
+func (p *plugin) printAttempts(out *output, found []face.Attempt, namespace, name string) error {
 	if found == nil {
 		found = []face.Attempt{}
 	}
@@ -198,10 +194,26 @@ func (p *plugin) printAttempts(out *output, found []face.Attempt, namespace stri
 		return nil
 	}
 	if len(found) == 0 {
-		p.none("attempts", namespace)
+		p.none("attempts to "+name, namespace)
 		return nil
 	}
-	return out.table(p.Out, attemptColumns, attemptRows(found))
+	if err := out.table(p.Out, attemptColumns, attemptRows(found)); err != nil {
+		return err
+	}
+	skipped := 0
+	for i := range found {
+		skipped += found[i].Skipped
+	}
+	p.noteSkipped(skipped)
+	return nil
+}
+
+// noteSkipped says how many attempts the log has left out, lest those that it has be
+// taken for all.
+func (p *plugin) noteSkipped(n int) {
+	if n > 0 {
+		p.note("%s in between are not in the log, which does not keep all of a busy webhook.", plural(n, "attempt", "attempts"))
+	}
 }
 
 // sayName says which delivery a was for. A test was for none that could be sent again.
@@ -278,13 +290,14 @@ func (p *plugin) printOne(out *output, a *face.Attempt) error {
 	case asName:
 		return p.sayName(a)
 	}
+	p.noteSkipped(a.Skipped)
 	return p.printLine(out, attemptRows([]face.Attempt{*a})[0])
 }
 
 // printLine prints cells in columns that do not depend on what is to come.
 func (p *plugin) printLine(out *output, cells []string) error {
 	for i, cell := range cells {
-		cells[i] = printable(cell)
+		cells[i] = oneLine(cell)
 	}
 	line := fmt.Sprintf("%-20s  %-24s  %-7s  %-16s  %-6s  %-8s  %-20s  %s", cells[0], cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7])
 	if out.format == asWide {

@@ -75,7 +75,7 @@ func (p *plugin) writeDescription(out io.Writer, s words.Subject) error {
 	if d := w.Status.LastDelivery; d != nil {
 		fmt.Fprintf(&b, "Last delivery: %s ago, attempt %d of %s, %s\n", p.age(&d.Time), d.Attempt, d.EventType, d.Outcome)
 	}
-	if text := standingError(w); text != "" {
+	if text := words.StandingError(w); text != "" {
 		fmt.Fprintf(&b, "Last error:    %s, %s ago\n", text, p.age(w.Status.LastErrorTime))
 	}
 	fmt.Fprintf(&b, "Pending:       %d\nDead letters:  %d\n", w.Status.Pending, w.Status.DeadLetters)

@@ -37,7 +37,7 @@ func (p *plugin) doctor() *cobra.Command {
 			return p.printFindings(&out, findings)
 		},
 	}
-	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "Look at the webhooks of all namespaces.")
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "Look at the webhooks of all namespaces, and at no ServiceAccount, which is of one.")
 	cmd.Flags().StringVar(&admin, "admin-server", "", "Address of the admin listener of the dispatcher, such as http://127.0.0.1:8081, instead of a port-forward.")
 	out.bind(cmd, asJSON, asYAML)
 	return cmd
@@ -53,7 +53,7 @@ func (p *plugin) patient(all bool, admin string) (*doctor.Patient, error) {
 		return nil, err
 	}
 	patient := &doctor.Patient{Cluster: c, System: p.system, Namespace: namespace, Forwards: p.server == "", Version: p.version, Now: p.now()}
-	if p.tokenFile == "" {
+	if p.tokenFile == "" && !all {
 		patient.Account = &cluster.Account{Namespace: namespace, Name: p.serviceAccount}
 	}
 	if all {

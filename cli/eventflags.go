@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,17 +32,17 @@ func (f *eventFlags) bind(cmd *cobra.Command) {
 func (f *eventFlags) given() bool { return *f != eventFlags{} }
 
 // read returns the event as it is to be posted, in JSON, and its media type.
-func (f *eventFlags) read(in io.Reader) (mediaType string, body []byte, err error) {
+func (f *eventFlags) read(ctx context.Context, in io.Reader) (mediaType string, body []byte, err error) {
 	switch {
 	case f.file != "" && *f != (eventFlags{file: f.file}):
 		return "", nil, usagef("--filename is a whole event: leave out --type, --data, --id, --source and --subject")
 	case f.file != "":
-		body, err = readInput("--filename", f.file, in)
+		body, err = readInput(ctx, "--filename", f.file, in)
 		return match.MediaType(body), body, err
 	case f.eventType == "":
 		return "", nil, usagef("there is no event: give --type, and --data if it has any, or a file with -f")
 	}
-	data, err := f.readData(in)
+	data, err := f.readData(ctx, in)
 	if err != nil {
 		return "", nil, err
 	}
@@ -55,16 +56,16 @@ func (f *eventFlags) read(in io.Reader) (mediaType string, body []byte, err erro
 	return match.MediaType(body), body, err
 }
 
-func (f *eventFlags) readData(in io.Reader) (json.RawMessage, error) {
+func (f *eventFlags) readData(ctx context.Context, in io.Reader) (json.RawMessage, error) {
 	var data []byte
 	var err error
 	switch path, isFile := strings.CutPrefix(f.data, "@"); {
 	case f.data == "":
 		return nil, nil
 	case isFile:
-		data, err = readInput("--data", path, in)
+		data, err = readInput(ctx, "--data", path, in)
 	case f.data == "-":
-		data, err = readInput("--data", "-", in)
+		data, err = readInput(ctx, "--data", "-", in)
 	default:
 		data = []byte(f.data)
 	}
@@ -79,8 +80,11 @@ func (f *eventFlags) readData(in io.Reader) (json.RawMessage, error) {
 
 // readInput reads a file, or in when it is named "-". What is larger than a
 // dispatcher takes is refused here.
-func readInput(flag, path string, in io.Reader) ([]byte, error) {
-	if path != "-" {
+func readInput(ctx context.Context, flag, path string, in io.Reader) ([]byte, error) {
+	name := path
+	if path == "-" {
+		name = "standard input"
+	} else {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", flag, err)
@@ -88,14 +92,34 @@ func readInput(flag, path string, in io.Reader) ([]byte, error) {
 		defer f.Close() //nolint:errcheck // nothing was written
 		in = f
 	}
-	body, err := io.ReadAll(io.LimitReader(in, event.MaxBody+1))
+	body, err := readAll(ctx, io.LimitReader(in, event.MaxBody+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	case len(body) > event.MaxBody:
 		return nil, fmt.Errorf("%s: it has more than %d bytes, which a dispatcher does not take: send less data, or a smaller batch", flag, event.MaxBody)
 	case len(bytes.TrimSpace(body)) == 0:
-		return nil, fmt.Errorf("%s: %s is empty", flag, path)
+		return nil, fmt.Errorf("%s: %s is empty", flag, name)
 	}
 	return body, nil
+}
+
+// readAll reads until the end, or until ctx is done: a terminal or a pipe may give
+// nothing for ever, and what waits for it then is left behind.
+func readAll(ctx context.Context, in io.Reader) ([]byte, error) {
+	type result struct {
+		body []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() {
+		body, err := io.ReadAll(in)
+		read <- result{body, err}
+	}()
+	select {
+	case r := <-read:
+		return r.body, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }

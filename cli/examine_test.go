@@ -55,7 +55,8 @@ OK      webhooks       none of 1 is in trouble`)
 	w.apply(t, ns, "lacking", "/lacking", ", events: [a], policyRef: {name: none}")
 	w.kubectl(t, "", "delete", "rolebinding", "postrider-cli-operator", "-n", ns)
 	eventually.True(t, "the findings", func() bool {
-		return strings.Contains(look().out, "RefNotFound") && strings.Contains(look().out, "may not create")
+		out := look().out
+		return strings.Contains(out, "RefNotFound") && strings.Contains(out, "may not create") && strings.Contains(out, "has confirmed all 2")
 	})
 	expect(1, `
 OK      API server     it answers, its version is ~
@@ -75,6 +76,10 @@ WRONG   ServiceAccount NS:postrider-cli may not create webhooks/test, create web
 OK      table          every dispatcher has confirmed all 2 webhooks
 WRONG   webhook        NS/lacking: NotReady (RefNotFound)
                        → Provide what it refers to (spec.policyRef: WebhookPolicy "none" does not exist; create it, or remove the reference). What it is owed waits until then.`)
+	everywhere := w.runRaw(t, "doctor", "-A", "--kubeconfig", w.kubeconfig, "--admin-server", w.dispatcher.Admin())
+	if strings.Contains(everywhere.out, "ServiceAccount") {
+		t.Errorf("of all namespaces it says\n%s", everywhere.out)
+	}
 	w.run(t, "", "version").ok(t, "plugin:     v0.1.0", "manager:    v0.1.0", "dispatcher: v0.2.0")
 	w.run(t, ns, "doctor", "--admin-server", w.dispatcher.Admin(), "-o", "json").ended(t, 1, `"level": "WRONG"`)
 	w.run(t, ns, "doctor", "--admin-server", "http://127.0.0.1:1").ended(t, 1, "the dispatcher cannot be reached")

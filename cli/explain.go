@@ -22,7 +22,7 @@ func (p *plugin) explainMatch() *cobra.Command {
 		Long: `Say why an event does or does not go to each webhook of the namespace: pattern by
 pattern, condition by condition. Nothing is sent: it is found out here, by the code of
 the manager and the dispatcher, from the webhooks that you may read.`,
-		Example: `  kubectl postrider explain-match -n cms --type item:added --data '{"Item": {"TemplateName": "Page"}}'
+		Example: `  kubectl postrider explain-match -n cms --type order.created --data '{"total": 120.5}'
   kubectl postrider explain-match page-created -n cms -f event.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
@@ -32,7 +32,7 @@ the manager and the dispatcher, from the webhooks that you may read.`,
 			if err != nil {
 				return err
 			}
-			events, err := f.events(p, namespace)
+			events, err := f.events(cmd.Context(), p, namespace)
 			if err != nil {
 				return err
 			}

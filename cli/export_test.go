@@ -8,6 +8,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/cli/face"
 	"github.com/postrider/postrider/cli/match"
 	"github.com/postrider/postrider/cli/words"
 	"github.com/postrider/postrider/dispatcher/event"
@@ -43,6 +44,21 @@ func (x Texts) Explain(e *event.Event, webhooks []v1alpha1.Webhook) (string, err
 	var out strings.Builder
 	x.p.Out = &out
 	err := x.p.printExplained([]explained{{e.ID, e.Type, refusal(e), match.Explain(e, webhooks)}}, e.Namespace)
+	return out.String(), err
+}
+
+// Attempts is what "deliveries" writes, to standard output and to standard error.
+func (x Texts) Attempts(found []face.Attempt) (out, errs string, err error) {
+	var o, e strings.Builder
+	x.p.Out, x.p.ErrOut = &o, &e
+	err = x.p.printAttempts(&output{}, found, "shop", "orders")
+	return o.String(), e.String(), err
+}
+
+// Document is what -o json and -o yaml write.
+func Document(format string, v any) (string, error) {
+	var out strings.Builder
+	_, err := (&output{format: format}).document(&out, v)
 	return out.String(), err
 }
 

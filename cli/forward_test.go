@@ -169,12 +169,18 @@ func (w *world) forwards(t *testing.T) {
 
 	run("test", "near").ended(t, 3, `there is no Service "postrider-events"`, "--postrider-namespace")
 	w.service(t, 443)
-	run("test", "near").ended(t, 3, `you may not read ConfigMap "postrider-ca"`, "--ca-file")
-	w.kubectl(t, "", "create", "role", "postrider-ca-reader", "-n", system, "--verb=get", "--resource=configmaps", "--resource-name=postrider-ca")
+	w.kubectl(t, "", "delete", "rolebinding", "postrider-ca-reader", "-n", system)
+	eventually.True(t, "the right to be gone", func() bool {
+		return strings.Contains(run("test", "near").err, `you may not read ConfigMap "postrider-ca"`)
+	})
+	run("test", "near").ended(t, 3, "--ca-file")
 	w.kubectl(t, "", "create", "rolebinding", "postrider-ca-reader", "-n", system, "--role=postrider-ca-reader", "--group=system:authenticated")
 	eventually.True(t, "the right to be seen", func() bool {
 		return strings.Contains(run("test", "near").err, `there is no ConfigMap "postrider-ca"`)
 	})
+	w.kubectl(t, "", "create", "configmap", "postrider-ca", "-n", system, "--from-literal=ca.crt=damaged")
+	run("test", "near").ended(t, 3, `ca.crt of ConfigMap "postrider-ca" in namespace "postrider-system" holds no certificate`)
+	w.kubectl(t, "", "delete", "configmap", "postrider-ca", "-n", system)
 	w.kubectl(t, "", "create", "configmap", "postrider-ca", "-n", system, "--from-file=ca.crt="+w.identity.file)
 	run("test", "near").ended(t, 3, "none of the 0 pods of the dispatcher")
 

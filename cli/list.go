@@ -103,16 +103,7 @@ func (p *plugin) webhookRow(w *v1alpha1.Webhook) []string {
 	}
 	return []string{
 		w.Name, string(w.Spec.Type), string(words.StateOf(w)), words.Reason(w),
-		strconv.Itoa(int(w.Status.Pending)), strconv.Itoa(int(w.Status.DeadLetters)), last, standingError(w),
+		strconv.Itoa(int(w.Status.Pending)), strconv.Itoa(int(w.Status.DeadLetters)), last, words.StandingError(w),
 		w.Spec.Endpoint.URL, p.age(&w.CreationTimestamp),
 	}
-}
-
-// standingError is the last error, unless the receiver has taken something since.
-func standingError(w *v1alpha1.Webhook) string {
-	failed, worked := w.Status.LastErrorTime, w.Status.LastSuccessTime
-	if failed == nil || worked != nil && failed.Before(worked) {
-		return ""
-	}
-	return w.Status.LastError
 }

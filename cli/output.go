@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,21 +52,60 @@ func (o *output) check() error {
 
 // document writes v when a document was asked for, and reports whether.
 func (o *output) document(w io.Writer, v any) (bool, error) {
+	var text []byte
+	var err error
 	switch o.format {
 	case asJSON:
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "    ")
-		return true, encoder.Encode(v)
+		text, err = encodeJSON(v, "    ")
 	case asYAML:
-		text, err := yaml.Marshal(v)
-		if err != nil {
-			return true, err
-		}
-		_, err = w.Write(text)
+		text, err = encodeYAML(v)
+	default:
+		return false, nil
+	}
+	if err != nil {
 		return true, err
 	}
-	return false, nil
+	_, err = w.Write(text)
+	return true, err
+}
+
+// encodeJSON writes v so that nothing in it steers a terminal: encoding/json escapes
+// the control characters below a blank, and leaves those from DEL on as they are. They
+// can only be in strings.
+func encodeJSON(v any, indent string) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(v); err != nil {
+		return nil, err
+	}
+	return lateControls.ReplaceAllFunc(text.Bytes(), func(c []byte) []byte {
+		r, _ := utf8.DecodeRune(c)
+		return fmt.Appendf(nil, `\u%04x`, r)
+	}), nil
+}
+
+// lateControls are DEL and the control characters of Latin-1 (ISO 6429, C1).
+var lateControls = regexp.MustCompile("[\x7f\u0080-\u009f]")
+
+// encodeYAML decodes what it has encoded once more: a YAML parser reads JSON, but for
+// surrogates in escapes, which JSON that came from elsewhere may hold.
+func encodeYAML(v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var plain any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&plain); err != nil {
+		return nil, err
+	}
+	if text, err = encodeJSON(plain, ""); err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(text)
 }
 
 // A column of a table; those that are wide are shown with -o wide alone.
@@ -103,6 +145,16 @@ func (p *plugin) none(what, namespace string) {
 		return
 	}
 	p.note("No %s found in namespace %s.", what, namespace)
+}
+
+// oneLine is s on one line, and printable.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		return r
+	}, printable(s))
 }
 
 // printable keeps what comes from outside from steering the terminal.

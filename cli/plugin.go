@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
@@ -29,6 +30,7 @@ type plugin struct {
 	begun   bool // the command line made sense
 
 	config                                            *genericclioptions.ConfigFlags
+	flags                                             *pflag.FlagSet // of all commands
 	system, serviceAccount, tokenFile, server, caFile string
 
 	made    *cluster.Cluster
@@ -70,6 +72,15 @@ func (p *plugin) cluster() (*cluster.Cluster, error) {
 	}
 	p.made, err = cluster.New(config)
 	return p.made, err
+}
+
+// reach is the dispatcher, and the namespace that is asked about.
+func (p *plugin) reach(ctx context.Context) (d *face.Client, namespace string, err error) {
+	if namespace, err = p.namespace(); err != nil {
+		return nil, "", err
+	}
+	d, err = p.dispatcher(ctx, namespace)
+	return d, namespace, err
 }
 
 // dispatcher is the one to call about webhooks of a namespace. What it is called
@@ -135,7 +146,10 @@ func client(t http.RoundTripper) *http.Client {
 // direct is a transport to an address that the user has given.
 func (p *plugin) direct(server string) (*http.Transport, error) {
 	u, err := url.Parse(server)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err == nil && u.User != nil {
+		return nil, usagef("the address of a dispatcher has no user name and password, which it does not take; leave them out")
+	}
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, usagef("%q is no address of a dispatcher; it looks like https://postrider.example.com", server)
 	}
 	t := transport()

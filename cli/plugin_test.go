@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 
@@ -110,15 +111,30 @@ func (w *world) sends(t *testing.T) {
 	w.runWith(t.Context(), t, in, ns, "send", "-f", "-", "-o", "name").ok(t, "msg_")
 	w.runWith(t.Context(), t, strings.NewReader("["+file+"]"), ns, "send", "-f", "-", "-o", "json").ok(t, `"id": "f"`)
 	w.runWith(t.Context(), t, strings.NewReader(`{"n": 3}`), ns, "send", "--type", "order:read", "--data", "-").ok(t, "accepted")
+	var document struct{ Events []struct{ WebhookID string } }
+	unmarshal(t, w.run(t, ns, "send", "--type", "order:x", "--wait", "-o", "json").ok(t, "taking: attempt 1 Delivered (200)").out, &document)
+	if len(document.Events) != 1 || document.Events[0].WebhookID == "" {
+		t.Errorf("the document is %+v", document)
+	}
+
+	// Ctrl-C is heard while nobody writes the event.
+	typed, typing := io.Pipe()
+	t.Cleanup(func() { _ = typing.Close() }) // it always succeeds
+	for _, args := range [][]string{{"send", "-f", "-"}, {"test", "taking", "--type", "x", "--data", "-"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.runWith(ctx, t, typed, ns, args...).ended(t, 130)
+	}
+	w.run(t, ns, "send", "-f", "-").ended(t, 3, "standard input is empty")
 	w.run(t, ns, "send", "--type", "order:x", "--data", "no json").ended(t, 2, "--data is not JSON")
 	w.run(t, ns, "send", "--type", "workflow:command").ended(t, 3, "reserved-type")
 
 	w.receiver.On("/dying", receiver.Status(410))
 	w.webhook(t, ns, "dying", "/dying", ", events: [die]")
-	w.run(t, ns, "send", "--type", "die", "--wait").ended(t, 1, "dying: attempt 1 ReceiverGone", "not every webhook has it")
+	w.run(t, ns, "send", "--type", "die", "--wait").ended(t, 1, "dying: attempt 1 ReceiverGone", "see: kubectl postrider dead-letters list dying -n "+ns, "not every webhook has it")
 	w.receiver.On("/retrying", receiver.Status(500))
 	w.webhook(t, ns, "retrying", "/retrying", ", events: [retry]")
-	w.run(t, ns, "send", "--type", "retry", "--wait", "--timeout", "1s").ended(t, 1, "retrying: attempt 1 ReceiverError (500), next attempt", "1 delivery is not settled yet")
+	w.run(t, ns, "send", "--type", "retry", "--wait", "--timeout", "1s").ended(t, 1, "retrying: attempt 1 ReceiverError (500), next attempt", "1 delivery is not settled yet; go on with: kubectl postrider deliveries retrying -n "+ns+" -f")
 }
 
 func (w *world) tests(t *testing.T) {
@@ -136,7 +152,7 @@ func (w *world) follows(t *testing.T) {
 	ns := w.tenant(t, true)
 	w.receiver.On("/mixed", receiver.Status(500), receiver.Status(200))
 	w.webhook(t, ns, "mixed", "/mixed", ", events: ['*']")
-	w.run(t, ns, "deliveries", "mixed").ok(t, "No attempts found")
+	w.run(t, ns, "deliveries", "mixed").ok(t, "No attempts to mixed found")
 	w.run(t, ns, "send", "--type", "one").ok(t)
 	w.logged(t, ns, "mixed", 1)
 	w.run(t, ns, "send", "--type", "two").ok(t)
@@ -192,17 +208,26 @@ func (w *world) sendsAgain(t *testing.T) {
 	// Ctrl-C is heard after the call under way, which says where to go on.
 	interrupted, interrupt := context.WithCancel(t.Context())
 	out, errs := &transcript.Transcript{}, &tripwire{on: "1 of 2 deliveries", trip: interrupt}
-	if code := cli.Run(interrupted, "", w.args(ns, "replay", "again", "--since", "1h", "--batch", "1"), genericiooptions.IOStreams{Out: out, ErrOut: errs}); code != 130 {
+	if code := cli.Run(interrupted, "", w.args(ns, "replay", "again", "--since", "1h", "--batch", "1", "--token", w.userToken), genericiooptions.IOStreams{Out: out, ErrOut: errs}); code != 130 {
 		t.Errorf("interrupted, it ended with %d", code)
 	}
 	result{130, out.String(), errs.String()}.ended(t, 130, "1 event, 1 delivery enqueued", "stopped. Go on with:")
 	_, rest, _ := strings.Cut(errs.String(), "kubectl postrider ")
 	command, _, _ := strings.Cut(rest, "\n")
+	secrecy.AssertNo(t, w.userToken, map[string]any{"the command to go on with": command})
+	for _, flag := range []string{"--server=" + w.front.URL, "--ca-file=" + w.identity.file, "--kubeconfig=" + w.kubeconfig} {
+		if !strings.Contains(command, flag) {
+			t.Errorf("to go on, it says %q, without %q", command, flag)
+		}
+	}
 	w.run(t, ns, strings.Fields(command)...).ok(t, "1 delivery enqueued")
 	w.logged(t, ns, "again", 8)
 	w.run(t, ns, "replay", "again").ended(t, 2, "give --since or --from")
 	w.run(t, ns, "replay", "--since", "1h").ended(t, 2, "name a webhook, or give --all")
-	w.run(t, ns, "replay", "again", "--since", "1h", "--cursor", "nonsense").ended(t, 3, "invalid-request")
+	refused := w.run(t, ns, "replay", "again", "--since", "1h", "--cursor", "nonsense").ended(t, 3, "invalid-request")
+	if refused.out != "" || strings.Contains(refused.err, "Go on with") {
+		t.Errorf("of a replay that was refused it says\n%s%s", refused.out, refused.err)
+	}
 }
 
 // A tripwire does something when a text is written.
@@ -225,7 +250,7 @@ func (w *world) raises(t *testing.T) {
 	w.kubectl(t, "apiVersion: postrider.dev/v1alpha1\nkind: WebhookPolicy\nmetadata: {name: once, namespace: "+ns+"}\nspec: {retry: {backoff: []}}\n", "apply", "--server-side")
 	w.webhook(t, ns, "gone", "/gone", ", events: ['*'], policyRef: {name: once}")
 	for _, n := range []string{"1", "2", "3"} {
-		w.run(t, ns, "send", "--type", "t", "--data", `{"n": `+n+`}`).ok(t)
+		w.run(t, ns, "send", "--type", "t", "--data", "{\"n\": "+n+", \"text\": \"\x7f \\ud83d\\ude00\"}").ok(t)
 	}
 	var ids []string
 	eventually.True(t, "three dead letters", func() bool {
@@ -233,7 +258,7 @@ func (w *world) raises(t *testing.T) {
 		return len(ids) == 3
 	})
 	w.run(t, ns, "dead-letters", "list", "gone").ok(t, "GIVEN UP", "Rejected", "400")
-	w.run(t, ns, "dead-letters", "show", "gone", ids[0]).ok(t, "specversion", "reason: Rejected")
+	w.run(t, ns, "dead-letters", "show", "gone", ids[0]).ok(t, "specversion", "reason: Rejected", "text:")
 	event := w.run(t, ns, "dead-letters", "show", "gone", ids[0], "--event").ok(t).out
 	w.runWith(t.Context(), t, strings.NewReader(event), ns, "explain-match", "-f", "-").ok(t, "gone: delivers")
 
@@ -241,7 +266,7 @@ func (w *world) raises(t *testing.T) {
 	w.run(t, ns, "dead-letters", "redrive", "gone", ids[2]).ok(t, "dead letter "+ids[2]+" enqueued")
 	w.run(t, ns, "dead-letters", "redrive", "gone", "--all").ok(t, "2 dead letters enqueued")
 	w.run(t, ns, "dead-letters", "redrive", "gone", "--all").ok(t, "0 dead letters enqueued")
-	w.run(t, ns, "dead-letters", "list", "gone").ok(t, "No dead letters found")
+	w.run(t, ns, "dead-letters", "list", "gone").ok(t, "No dead letters of gone found")
 	w.run(t, ns, "dead-letters", "redrive", "gone").ended(t, 2, "give --all")
 	w.run(t, ns, "dead-letters", "show", "gone", ids[0]).ended(t, 3, "dead-letter-not-found")
 }
@@ -305,6 +330,8 @@ func (w *world) mistakes(t *testing.T) {
 	}
 	w.run(t, "default", "send", "--type", "a", "-f", "").ended(t, 3)
 	w.runRaw(t, "test", "a", "--kubeconfig", w.kubeconfig, "--server", "ftp://x").ended(t, 2, "it looks like https://")
+	secret := w.runRaw(t, "test", "a", "--kubeconfig", w.kubeconfig, "--server", "https://ada:correct-horse@postrider.example.com").ended(t, 2, "leave them out")
+	secrecy.AssertNo(t, "correct-horse", map[string]any{"the output": secret.out + secret.err})
 }
 
 func (w *world) completes(t *testing.T) {

@@ -15,11 +15,7 @@ deliveries are those that "deliveries" shows.`,
 		Example: `  kubectl postrider redeliver page-created 17-msg_06e9w3a6gk5h0cxn2rm8yq4bkv -n cms
   kubectl postrider redeliver page-created -n cms $(kubectl postrider deliveries page-created -n cms --failed -o name | sort -u)`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			namespace, err := p.namespace()
-			if err != nil {
-				return err
-			}
-			d, err := p.dispatcher(cmd.Context(), namespace)
+			d, namespace, err := p.reach(cmd.Context())
 			if err != nil {
 				return err
 			}

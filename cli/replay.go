@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/postrider/postrider/cli/cluster"
 	"github.com/postrider/postrider/cli/face"
 )
 
@@ -37,10 +37,7 @@ webhook-id that they saw before. Ctrl-C stops, and says how to go on.`,
 			if err != nil {
 				return err
 			}
-			if o.namespace, err = p.namespace(); err != nil {
-				return err
-			}
-			if o.dispatcher, err = p.dispatcher(cmd.Context(), o.namespace); err != nil {
+			if o.dispatcher, o.namespace, err = p.reach(cmd.Context()); err != nil {
 				return err
 			}
 			return o.run(cmd.Context(), order)
@@ -127,9 +124,12 @@ func (o *replayOrder) run(ctx context.Context, r face.Replay) error {
 	bar := o.progress("deliveries "+map[bool]string{true: "counted", false: "enqueued"}[o.dryRun], total)
 	next, err := o.pass(ctx, r, func() { bar.at(o.made) })
 	bar.end()
-	if next != "" {
+	if next != r.Cursor && next != "" {
 		r.Cursor = next
 		o.note("stopped. Go on with:\n  %s", o.continuation(r))
+	}
+	if err != nil && o.events == 0 {
+		return err
 	}
 	if said := o.tell(); said != nil {
 		return said
@@ -182,17 +182,18 @@ func (o *replayOrder) tell() error {
 func (o *replayOrder) continuation(r face.Replay) string {
 	words := []string{"kubectl postrider replay"}
 	if o.name != "" {
-		words = append(words, o.name)
+		words = append(words, cluster.Quote(o.name))
 	} else {
 		words = append(words, "--all")
 	}
-	words = append(words, "-n "+o.namespace,
+	words = append(words, "-n "+cluster.Quote(o.namespace),
 		"--from "+r.From.Format(time.RFC3339Nano), "--to "+r.To.Format(time.RFC3339Nano))
 	for _, t := range r.Types {
-		words = append(words, fmt.Sprintf("--type '%s'", t))
+		words = append(words, "--type "+cluster.Quote(t))
 	}
 	if r.DryRun {
 		words = append(words, "--dry-run")
 	}
-	return strings.Join(append(words, "--cursor "+r.Cursor), " ")
+	words = append(words, "--cursor "+cluster.Quote(r.Cursor))
+	return strings.Join(append(words, o.connection()...), " ")
 }

@@ -32,7 +32,7 @@ func (p *plugin) send() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			media, body, err := f.read(p.In)
+			media, body, err := f.read(cmd.Context(), p.In)
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,8 @@ func (p *plugin) send() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, errLate)
 			defer cancel()
-			return p.await(ctx, d, namespace, accepted, wanted)
+			a := awaited{plugin: p, namespace: namespace, aside: out.format != "", open: map[string][]string{}, busy: map[string]bool{}}
+			return a.follow(ctx, d, accepted, wanted)
 		},
 	}
 	f.bind(cmd)
@@ -123,15 +124,25 @@ func (p *plugin) wanted(ctx context.Context, namespace, media string, body []byt
 
 var errLate = errors.New("the time is up")
 
-// await follows the deliveries to their ends.
-func (p *plugin) await(ctx context.Context, d *face.Client, namespace string, accepted []face.Accepted, wanted []owed) error {
+// An awaited is what is known of deliveries that are waited for.
+type awaited struct {
+	*plugin
+	namespace string
+	aside     bool                // standard output is for a document
+	open      map[string][]string // webhook-ids that are not settled, by webhook
+	busy      map[string]bool     // webhooks whose log does not keep every attempt
+	said      []attemptKey
+	bad       bool
+}
+
+// follow follows the deliveries to their ends.
+func (a *awaited) follow(ctx context.Context, d *face.Client, accepted []face.Accepted, wanted []owed) error {
 	if len(wanted) == 0 {
 		return badNews{"no webhook of the namespace wants it; see why: kubectl postrider explain-match with the same flags"}
 	}
-	a := awaited{plugin: p, ids: accepted, open: map[string][]string{}}
 	for _, o := range wanted {
 		if o.waits != "" {
-			p.note("%s: %s", o.webhook, o.waits)
+			a.note("%s: %s", o.webhook, o.waits)
 			a.bad = true
 			continue
 		}
@@ -140,7 +151,7 @@ func (p *plugin) await(ctx context.Context, d *face.Client, namespace string, ac
 	pause := shortPause
 	for len(a.open) > 0 {
 		for webhook := range a.open {
-			if err := a.look(ctx, d, namespace, webhook); err != nil && !passing(err) {
+			if err := a.look(ctx, d, webhook); err != nil && !passing(err) {
 				return err
 			}
 		}
@@ -161,23 +172,15 @@ func (p *plugin) await(ctx context.Context, d *face.Client, namespace string, ac
 	return nil
 }
 
-// An awaited is what is known of deliveries that are waited for.
-type awaited struct {
-	*plugin
-	ids  []face.Accepted
-	open map[string][]string // webhook-ids that are not settled, by webhook
-	said []attemptKey
-	bad  bool
-}
-
 // look reads the newest attempts of a webhook, and says those that are news.
-func (a *awaited) look(ctx context.Context, d *face.Client, namespace, webhook string) error {
-	l := &attemptLog{dispatcher: d, namespace: namespace, name: webhook}
+func (a *awaited) look(ctx context.Context, d *face.Client, webhook string) error {
+	l := &attemptLog{dispatcher: d, namespace: a.namespace, name: webhook}
 	found, err := l.newest(ctx, maxPage)
 	if err != nil {
 		return err
 	}
 	for _, t := range slices.Backward(found) {
+		a.busy[webhook] = a.busy[webhook] || t.Skipped > 0
 		if !slices.Contains(a.open[webhook], t.WebhookID) || slices.Contains(a.said, keyOf(&t)) || t.Test {
 			continue
 		}
@@ -204,9 +207,13 @@ func (a *awaited) tell(webhook string, t *face.Attempt) error {
 	switch {
 	case t.Delivered():
 	case t.GivenUp():
-		how += ", given up; see: kubectl postrider dead-letters list " + webhook
+		how += ", given up; see: kubectl postrider dead-letters list " + webhook + " -n " + a.namespace
 	default:
 		how += ", next attempt " + moment(t.Next)
+	}
+	if a.aside {
+		a.note("%s: attempt %d %s", webhook, t.Attempt, how)
+		return nil
 	}
 	return a.say("%s: attempt %d %s", webhook, t.Attempt, printable(how))
 }
@@ -224,13 +231,18 @@ func (a *awaited) settle(webhook, id string) {
 func (a *awaited) late() {
 	a.bad = true
 	for webhook, ids := range a.open {
-		a.note("%s: %s not settled yet; go on with: kubectl postrider deliveries %s -f", webhook, plural(len(ids), "delivery is", "deliveries are"), webhook)
+		unless := ""
+		if a.busy[webhook] {
+			unless = ", or settled by attempts that the log has not kept, for there are too many"
+		}
+		a.note("%s: %s not settled yet%s; go on with: kubectl postrider deliveries %s -n %s -f",
+			webhook, plural(len(ids), "delivery is", "deliveries are"), unless, webhook, a.namespace)
 	}
 }
 
 // events reads the one event, or the batch, that the flags make.
-func (f *eventFlags) events(p *plugin, namespace string) ([]event.Event, error) {
-	media, body, err := f.read(p.In)
+func (f *eventFlags) events(ctx context.Context, p *plugin, namespace string) ([]event.Event, error) {
+	media, body, err := f.read(ctx, p.In)
 	if err != nil {
 		return nil, err
 	}

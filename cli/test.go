@@ -26,7 +26,7 @@ flags the event is of type postrider.test.`,
 			var media string
 			var body []byte
 			if f.given() {
-				if media, body, err = f.read(p.In); err != nil {
+				if media, body, err = f.read(cmd.Context(), p.In); err != nil {
 					return err
 				}
 			}

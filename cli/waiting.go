@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -55,7 +54,10 @@ func whenFree[T any](ctx context.Context, p *plugin, call func() (T, error)) (T,
 
 // sayJSON writes v on one line.
 func (p *plugin) sayJSON(v any) error {
-	encoder := json.NewEncoder(p.Out)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	text, err := encodeJSON(v, "")
+	if err != nil {
+		return err
+	}
+	_, err = p.Out.Write(text)
+	return err
 }

@@ -35,7 +35,8 @@ const (
 	eventSource = "postrider-manager"
 )
 
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=postrider-system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=postrider-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=postrider-system,resources=leases,resourceNames=manager.postrider.dev,verbs=get;update
 // +kubebuilder:rbac:groups="",namespace=postrider-system,resources=events,verbs=create;patch
 
 // New makes a manager with every controller in it, ready to start. When it

@@ -25,17 +25,20 @@ func TestTheManagerCreatesSigningKeysAndNoOtherSecrets(t *testing.T) {
 		}
 		return o
 	}
-	token := secret(ns, "token")
-	token.Type = corev1.SecretTypeServiceAccountToken
-	token.Annotations = map[string]string{corev1.ServiceAccountNameKey: "default"}
+	token := func(namespace string) *corev1.Secret {
+		o := secret(namespace, "token")
+		o.Type = corev1.SecretTypeServiceAccountToken
+		o.Annotations = map[string]string{corev1.ServiceAccountNameKey: "default"}
+		return o
+	}
 	key := secret(ns, "key", v1alpha1.SigningSecretKey)
-	for _, o := range []*corev1.Secret{token, secret(ns, "other", "password"), secret(ns, "more", v1alpha1.SigningSecretKey, "password"), secret(ns, "empty")} {
+	for _, o := range []*corev1.Secret{token(ns), token(systemNamespace), secret(ns, "other", "password"), secret(ns, "more", v1alpha1.SigningSecretKey, "password"), secret(ns, "empty")} {
 		until(t, func() error { // the API server takes a moment to enforce a policy
 			err := asManager.Create(t.Context(), o.DeepCopy())
 			if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
 				return nil
 			}
-			return errors.Join(errors.New("it creates "+o.Name), err, client.IgnoreNotFound(api.Delete(t.Context(), o.DeepCopy())))
+			return errors.Join(errors.New("it creates "+o.Namespace+"/"+o.Name), err, client.IgnoreNotFound(api.Delete(t.Context(), o.DeepCopy())))
 		})
 	}
 	if err := asManager.Create(t.Context(), key); err != nil {

@@ -21,7 +21,7 @@ stale=$(diff <(echo "$before") <(sums) | sed -n 's/^[<>] [0-9a-f]*  //p' | sort 
 unformatted=$(files '*.go' | xargs gofmt -l)
 [ -z "$unformatted" ] || fail "These are not formatted; run gofmt -w on them:" $unformatted
 
-for module in . hack/k8s/coredns test/argocd test/authservers/provider test/monitoring; do
+for module in . test/argocd test/authservers/provider test/monitoring; do
 	(cd "$module" && go mod tidy -diff) || fail "go.mod in $module is not tidy; run go mod tidy there."
 done
 

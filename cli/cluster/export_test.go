@@ -4,6 +4,5 @@ package cluster
 var (
 	Choose = choose
 	Locate = locate
-	Quote  = quote
 	Label  = label
 )

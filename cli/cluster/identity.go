@@ -88,7 +88,7 @@ func (c *Cluster) noToken(ctx context.Context, a Account, err error) error {
 		Problem: fmt.Sprintf("you may not make a token of ServiceAccount %q in namespace %q", a.Name, a.Namespace),
 		Commands: []string{
 			fmt.Sprintf("kubectl create role %s -n %s --verb=create --resource=serviceaccounts/token --resource-name=%s", role, a.Namespace, a.Name),
-			fmt.Sprintf("kubectl create rolebinding %s-%s -n %s --role=%s --user=%s", role, label(user), a.Namespace, role, quote(user)),
+			fmt.Sprintf("kubectl create rolebinding %s-%s -n %s --role=%s --user=%s", role, label(user), a.Namespace, role, Quote(user)),
 		},
 		Or: orOther, cause: err,
 	}
@@ -124,8 +124,8 @@ func (c *Cluster) user(ctx context.Context) string {
 	return review.Status.UserInfo.Username
 }
 
-// quote makes s one word of a shell.
-func quote(s string) string {
+// Quote makes s one word of a shell.
+func Quote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:@/+=", r)
 	}

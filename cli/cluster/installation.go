@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"slices"
 
@@ -62,6 +63,8 @@ func (c *Cluster) Authority(ctx context.Context, namespace string) ([]byte, erro
 		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, AuthorityConfigMap, err)
 	case m.Data[authorityKey] == "":
 		return nil, &Lack{Problem: fmt.Sprintf("ConfigMap %q in namespace %q has no %s", AuthorityConfigMap, namespace, authorityKey), Or: or}
+	case !x509.NewCertPool().AppendCertsFromPEM([]byte(m.Data[authorityKey])):
+		return nil, &Lack{Problem: fmt.Sprintf("%s of ConfigMap %q in namespace %q holds no certificate in PEM; a manager that keeps it writes it anew", authorityKey, AuthorityConfigMap, namespace), Or: or}
 	}
 	return []byte(m.Data[authorityKey]), nil
 }

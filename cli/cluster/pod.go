@@ -134,7 +134,7 @@ func containerPort(pod *corev1.Pod, name string) int32 {
 func (c *Cluster) noWay(ctx context.Context, namespace, what string, err error) error {
 	user := c.user(ctx)
 	bind := func(role string) string {
-		return fmt.Sprintf("kubectl create rolebinding %s-%s -n %s --role=%s --user=%s", role, label(user), namespace, role, quote(user))
+		return fmt.Sprintf("kubectl create rolebinding %s-%s -n %s --role=%s --user=%s", role, label(user), namespace, role, Quote(user))
 	}
 	const see, forward = "postrider-cli-see", "postrider-cli-forward"
 	return &Lack{

@@ -91,9 +91,9 @@ func (c *Cluster) unread(ctx context.Context, err error, verb, resource, namespa
 	switch {
 	case apierrors.IsForbidden(err):
 		user := c.user(ctx)
-		binding := fmt.Sprintf("kubectl create rolebinding postrider-viewer-%s -n %s --clusterrole=postrider-viewer --user=%s", label(user), namespace, quote(user))
+		binding := fmt.Sprintf("kubectl create rolebinding postrider-viewer-%s -n %s --clusterrole=postrider-viewer --user=%s", label(user), namespace, Quote(user))
 		if namespace == "" {
-			binding = fmt.Sprintf("kubectl create clusterrolebinding postrider-viewer-%s --clusterrole=postrider-viewer --user=%s", label(user), quote(user))
+			binding = fmt.Sprintf("kubectl create clusterrolebinding postrider-viewer-%s --clusterrole=postrider-viewer --user=%s", label(user), Quote(user))
 		}
 		return &Lack{Problem: fmt.Sprintf("you may not %s %s%s", verb, resource, in(namespace)), Commands: []string{binding}, cause: err}
 	case apierrors.IsNotFound(err):

@@ -41,7 +41,7 @@ type Patient struct {
 	Cluster   *cluster.Cluster
 	System    string           // the namespace of Postrider
 	Namespace string           // of the webhooks, empty for all
-	Account   *cluster.Account // that the dispatcher is called as, nil when that is not known
+	Account   *cluster.Account // that the dispatcher is called as, nil when that is not known, or of all namespaces
 	Forwards  bool             // the dispatcher is reached by a port-forward
 	Version   string           // of the plugin
 	Now       time.Time
@@ -59,7 +59,10 @@ func (p *Patient) Examine(ctx context.Context) []Finding {
 	findings := []Finding{server, p.kinds(), p.program(ctx, "manager", cluster.ManagerDeployment), p.program(ctx, "dispatcher", cluster.DispatcherDeployment)}
 	findings = append(findings, p.versions(ctx)...)
 	findings = append(findings, p.dispatcher(ctx)...)
-	findings = append(findings, p.user(ctx), p.account(ctx))
+	findings = append(findings, p.user(ctx))
+	if p.Namespace != "" {
+		findings = append(findings, p.account(ctx))
+	}
 	return append(findings, p.webhooks(ctx)...)
 }
 
@@ -253,7 +256,14 @@ func (p *Patient) user(ctx context.Context) Finding {
 	if len(lacks) > 0 {
 		return Finding{Wrong, about, "you may not " + strings.Join(lacks, "; "), []string{"The command that needs a right shows how it is granted; docs/kubectl-plugin.md has all of them."}}
 	}
-	return Finding{Level: OK, About: about, Says: "you may list webhooks, reach the dispatcher and make a token for it"}
+	may := []string{"list webhooks"}
+	if p.Forwards {
+		may = append(may, "reach the dispatcher")
+	}
+	if p.Account != nil {
+		may = append(may, "make a token for it")
+	}
+	return Finding{Level: OK, About: about, Says: "you may " + words.List(may, "and")}
 }
 
 // calls are what an account needs for the calls of the plugin.

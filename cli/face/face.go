@@ -140,6 +140,9 @@ func unreached(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the dispatcher cannot be reached: %w; give the certificates of its authority with --ca-file", err)
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the dispatcher has not answered in time: %w", err)
+	}
 	return fmt.Errorf("the dispatcher cannot be reached: %w", err)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/cli/face"
@@ -72,6 +73,23 @@ func TestNamesCannotLeaveTheirPlaceInAPath(t *testing.T) {
 		t.Errorf("the path is %s", path)
 	}
 }
+
+func TestADispatcherThatIsStuckIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})}
+		_, _, err := face.Ready(t.Context(), stuck, "http://dispatcher")
+		if err == nil || !strings.Contains(err.Error(), "has not answered in time") {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestChecksAreReadFromTheReadinessPage(t *testing.T) {
 	c := answering(t, func(w http.ResponseWriter, r *http.Request) {

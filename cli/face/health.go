@@ -9,10 +9,16 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
-// maxHealth bounds a page of checks, in bytes.
-const maxHealth = 64 << 10
+const (
+	// maxHealth bounds a page of checks, in bytes.
+	maxHealth = 64 << 10
+	// healthTime bounds the wait for it: a dispatcher that is stuck still takes
+	// connections.
+	healthTime = 10 * time.Second
+)
 
 // A Check is a line of the readiness page.
 type Check struct {
@@ -24,6 +30,8 @@ type Check struct {
 // Ready returns the checks of the admin listener at server, and the certificate that
 // it shows, nil without TLS. client must not send anything of the user's.
 func Ready(ctx context.Context, client *http.Client, server string) ([]Check, *x509.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+"/readyz", http.NoBody)
 	if err != nil {
 		return nil, nil, err

@@ -71,17 +71,6 @@ func Explain(e *event.Event, webhooks []v1alpha1.Webhook) []Explanation {
 	return all
 }
 
-// Wanted names the Webhooks that are to have e.
-func Wanted(e *event.Event, webhooks []v1alpha1.Webhook) []string {
-	var names []string
-	for _, x := range Explain(e, webhooks) {
-		if x.Result == Delivers || x.Result == Waits {
-			names = append(names, x.Webhook)
-		}
-	}
-	return names
-}
-
 func explain(e *event.Event, w *v1alpha1.Webhook) Explanation {
 	x := Explanation{Webhook: w.Name, Result: Ignores}
 	for _, p := range patterns(w) {

@@ -2,11 +2,13 @@ package words
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/postrider/postrider/api/v1alpha1"
+	"github.com/postrider/postrider/dispatcher/outcome"
 )
 
 // A State is how a Webhook fares, in one word.
@@ -52,6 +54,15 @@ func Reason(w *v1alpha1.Webhook) string {
 		return c.Reason
 	}
 	return ""
+}
+
+// StandingError is the last error, unless the receiver has taken something since.
+func StandingError(w *v1alpha1.Webhook) string {
+	failed, worked := w.Status.LastErrorTime, w.Status.LastSuccessTime
+	if failed == nil || worked != nil && failed.Before(worked) {
+		return ""
+	}
+	return w.Status.LastError
 }
 
 // Confirmed reports whether every dispatcher has the newest spec of w.
@@ -115,6 +126,14 @@ func Steps(w *v1alpha1.Webhook) []string {
 	}
 	if StateOf(w) == Failing {
 		steps = append(steps, "The receiver fails. See how, and what to do: kubectl postrider test "+on, "See what failed: kubectl postrider deliveries "+on+" --failed")
+	}
+	switch text := StandingError(w); {
+	case strings.HasPrefix(text, string(outcome.ConditionFailed)+":") && w.Spec.Type == v1alpha1.WebhookValidationAction:
+		steps = append(steps, fmt.Sprintf("It could not be asked about a command, for the condition cannot be evaluated for it (%s). Correct that.", text))
+	case strings.HasPrefix(text, string(outcome.ConditionFailed)+":"):
+		steps = append(steps, fmt.Sprintf("An event was not selected, for the condition cannot be evaluated for it (%s). Correct that, then send again what it has missed: kubectl postrider replay %s --since 1h", text, on))
+	case strings.HasPrefix(text, string(outcome.OrderingFailed)+":"):
+		steps = append(steps, fmt.Sprintf("spec.ordering.key cannot be evaluated for some events, which go one after the other (%s). Correct it, or guard it with has() or type().", text))
 	}
 	if c := meta.FindStatusCondition(w.Status.Conditions, v1alpha1.ConditionEventsKnown); c != nil && c.Status == metav1.ConditionFalse {
 		steps = append(steps, "Look at spec.events for a misspelt name: "+c.Message)

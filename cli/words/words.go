@@ -32,7 +32,7 @@ func (s Subject) Meaning() []string {
 		for i, h := range spec.Endpoint.Headers {
 			names[i] = h.Name
 		}
-		lines = append(lines, "Sends the "+plural(n, "header", "headers")+" "+list(names, "and")+" besides.")
+		lines = append(lines, "Sends the "+plural(n, "header", "headers")+" "+List(names, "and")+" besides.")
 	}
 	lines = append(lines, s.credentials(), s.signature())
 	if spec.Ordering != nil {
@@ -53,7 +53,7 @@ func selection(spec *v1alpha1.WebhookSpec) []string {
 		if len(spec.Events) == 0 {
 			return []string{"Sends nothing, for spec.events is empty; if it had any, it would send them"}
 		}
-		lines = append(lines, "Sends events of type "+list(spec.Events, "or"))
+		lines = append(lines, "Sends events of type "+List(spec.Events, "or"))
 	}
 	for _, c := range []struct{ say, text string }{
 		{"that fulfil", spec.Condition},
@@ -79,7 +79,7 @@ func workflow(w *v1alpha1.WorkflowSelector) string {
 		case slices.Contains(p.names, "*"):
 			parts = append(parts, p.say+" any "+p.thing)
 		case len(p.names) > 0:
-			parts = append(parts, p.say+" "+p.thing+" "+list(p.names, "or"))
+			parts = append(parts, p.say+" "+p.thing+" "+List(p.names, "or"))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -174,7 +174,7 @@ func retries(r route.Retry) string {
 	for i, d := range r.Backoff {
 		pauses[i] = brief(d)
 	}
-	return fmt.Sprintf("One that fails is repeated after %s, and given up %s after its event.", list(pauses, "and"), brief(r.MaxAge))
+	return fmt.Sprintf("One that fails is repeated after %s, and given up %s after its event.", List(pauses, "and"), brief(r.MaxAge))
 }
 
 // brief writes 72h0m0s as 72h.
@@ -191,8 +191,8 @@ func brief(d time.Duration) string {
 
 func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }
 
-// list is "a, b and c".
-func list(words []string, last string) string {
+// List is "a, b and c", with last before the last of the words.
+func List(words []string, last string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/postrider/postrider/hack/await"
 	"github.com/postrider/postrider/hack/local/child"
 )
 
@@ -98,23 +99,23 @@ func (c *cluster) importImages(ctx context.Context, archives []string) error {
 
 // down ends the node and removes what is left of it. It is no error when there
 // is none.
-func (c *cluster) down() error {
+func (c *cluster) down(ctx context.Context) error {
 	if _, err := os.Stat(c.dir); errors.Is(err, os.ErrNotExist) {
 		fmt.Fprintln(os.Stderr, "There is no cluster in", c.dir+".")
 		return nil
 	}
 	if err := c.take(); errors.Is(err, errRunning) {
-		if err := c.kill(); err != nil {
+		if err := c.kill(ctx); err != nil {
 			return err
 		}
 	} else if err != nil {
 		return err
 	}
-	return c.remove()
+	return c.remove(ctx)
 }
 
 // kill ends the first process, and with it the kernel ends all that the node runs.
-func (c *cluster) kill() error {
+func (c *cluster) kill(ctx context.Context) error {
 	pid, err := c.pid()
 	if err != nil {
 		return fmt.Errorf("the cluster runs, but its process is not known: %w", err)
@@ -123,7 +124,7 @@ func (c *cluster) kill() error {
 		return fmt.Errorf("ending process %d: %w", pid, err)
 	}
 	// It is gone from the process table, or a zombie there, once everything in its namespace has ended.
-	return poll(context.Background(), time.Minute, "the end of the node", func(context.Context) error {
+	return await.Until(ctx, time.Minute, "the end of the node", func(context.Context) error {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 			return nil
@@ -138,8 +139,11 @@ func (c *cluster) kill() error {
 	})
 }
 
-func (c *cluster) remove() error {
-	if err := poll(context.Background(), 10*time.Second, "the cgroups of the node to become empty", func(context.Context) error {
+func (c *cluster) remove(ctx context.Context) error {
+	if err := c.unplug(ctx); err != nil {
+		return err
+	}
+	if err := await.Until(ctx, 10*time.Second, "the cgroups of the node to become empty", func(context.Context) error {
 		return removeCgroups()
 	}); err != nil {
 		return err

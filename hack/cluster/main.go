@@ -71,7 +71,7 @@ func run(command, dir string, args []string) error {
 	case "load":
 		return c.load(ctx, args)
 	case "down":
-		return c.down()
+		return c.down(ctx)
 	default:
 		return fmt.Errorf("no command %q; -h lists what there is", command)
 	}

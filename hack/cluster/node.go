@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/postrider/postrider/hack/await"
 )
 
 // firstProcess is the command of the node's PID 1.
@@ -142,7 +144,7 @@ func prepareSysctls() error {
 // boot connects the network and starts the components; those that give up
 // without an API server have to wait for it.
 func (n *node) boot() error {
-	ip, err := exec.LookPath("ip")
+	program, err := exec.LookPath("ip")
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (n *node) boot() error {
 		{"link", "set", nodeLink, "up"},
 		{"route", "add", "default", "via", hostIP},
 	} {
-		if err := n.processes.run(logFile("network"), ip, args...); err != nil {
+		if err := n.processes.run(logFile("network"), program, args...); err != nil {
 			return err
 		}
 	}
@@ -193,7 +195,7 @@ func apiServerReady(patience time.Duration) error {
 	roots.AppendCertsFromPEM(ca)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
 	defer client.CloseIdleConnections()
-	return poll(context.Background(), patience, "the API server", func(ctx context.Context) error {
-		return answersOK(ctx, client, apiServer+"/readyz")
+	return await.Until(context.Background(), patience, "the API server", func(ctx context.Context) error {
+		return await.OK(ctx, client, apiServer+"/readyz")
 	})
 }

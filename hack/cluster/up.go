@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/postrider/postrider/hack/await"
 	"github.com/postrider/postrider/hack/local/child"
 	"github.com/postrider/postrider/hack/local/pki"
 )
@@ -51,7 +51,7 @@ func (c *cluster) up(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	}
-	if err := addressesFree(); err != nil {
+	if err := errors.Join(c.unplug(ctx), addressesFree()); err != nil {
 		return err
 	}
 	if err := removeCgroups(); err != nil {
@@ -75,20 +75,6 @@ func (c *cluster) up(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(os.Stderr, "The cluster is ready after %.1f s. It runs until make cluster-down. To use it:\n", time.Since(began).Seconds())
 	fmt.Printf("export KUBECONFIG=%s\n", c.kubeconfig())
-	return nil
-}
-
-// addressesFree makes sure that the network of the node is not that of others.
-func addressesFree() error {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return err
-	}
-	for _, a := range addresses {
-		if network, ok := a.(*net.IPNet); ok && (network.Contains(net.ParseIP(nodeIP)) || network.IP.String() == hostIP) {
-			return fmt.Errorf("the cluster wants %s%s for itself, but this machine has the address %s: another cluster may be up", nodeIP, linkPrefix, network)
-		}
-	}
 	return nil
 }
 
@@ -190,14 +176,8 @@ func (c *cluster) startNode(ctx context.Context, programs string) (ended <-chan 
 	if err := os.WriteFile(c.path("pid"), []byte(pid+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	for _, args := range [][]string{
-		{"link", "add", hostLink, "type", "veth", "peer", "name", nodeLink, "netns", pid},
-		{"addr", "add", hostIP + linkPrefix, "dev", hostLink},
-		{"link", "set", hostLink, "up"},
-	} {
-		if _, err := child.Run(ctx, child.Command{Name: "ip " + strings.Join(args, " "), Path: "ip", Args: args}); err != nil {
-			return nil, err
-		}
+	if err := c.plug(ctx, pid); err != nil {
+		return nil, err
 	}
 	_, err = fmt.Fprintln(connected)
 	return over, err
@@ -220,13 +200,13 @@ func (c *cluster) complete(ctx context.Context, programs, pause string) error {
 		{"containerd", func(ctx context.Context) error { return c.importImages(ctx, []string{pause}) }},
 		{"the API server", func(ctx context.Context) error { return kubectl(ctx, "get", "--raw", "/readyz") }},
 		{"volumes and rights", func(ctx context.Context) error { return kubectl(ctx, "apply", "-f", c.path("config/addons.yaml")) }},
-		{"DNS", func(ctx context.Context) error { return answersOK(ctx, dns, "http://"+nodeIP+":8181/ready") }},
+		{"DNS", func(ctx context.Context) error { return await.OK(ctx, dns, "http://"+nodeIP+":8181/ready") }},
 		{"the node", func(ctx context.Context) error {
 			return kubectl(ctx, "wait", "--for=condition=Ready", "node/"+nodeName, "--timeout=1s")
 		}},
 	} {
 		began := time.Now()
-		if err := poll(ctx, time.Minute, step.what, step.ask); err != nil {
+		if err := await.Until(ctx, time.Minute, step.what, step.ask); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "  %-20s ready after %4.1f s\n", step.what, time.Since(began).Seconds())

@@ -50,7 +50,8 @@ var meanings = []meaning{
 
 	{"Ready", "True", "Ready", all, ""},
 	{"Ready", "False", "", all, "Mend the condition that is False; Ready has its reason and its message."},
-	{"Ready", "Unknown", "Pending", all, "Wait; see `Programmed`."},
+	{"Ready", "Unknown", "Pending", onlyHooks, "Wait; see `Programmed`."},
+	{"Ready", "Unknown", "Pending", "PA", "Wait. If it lasts for minutes: does the manager run?"},
 
 	{"Delivering", "True", "Delivered", onlyHooks, ""},
 	{"Delivering", "Unknown", "NothingSent", onlyHooks, "Nothing, or have it [tested](http.md#test)."},
@@ -60,6 +61,8 @@ var meanings = []meaning{
 	{"Delivering", "False", "ReceiverGone", onlyHooks, "Delete the Webhook, for the receiver wants no more; or correct the address."},
 
 	{"EventsKnown", "False", "UnknownEvent", onlyHooks, "Correct the name; or ignore it, if a producer of yours does send it."},
+
+	{"Stalled", "True", "", all, "As of `Accepted`, whose reason and message it has."},
 
 	{"state", "Disabled", "SpecDisabled", onlyHooks, "Set `spec.disabled` to false."},
 	{"state", "Disabled", "ConsecutiveFailures", onlyHooks, "As of `Delivering`."},

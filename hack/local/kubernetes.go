@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/postrider/postrider/hack/await"
 	"github.com/postrider/postrider/hack/local/child"
 	"github.com/postrider/postrider/hack/local/pki"
 )
@@ -41,7 +41,7 @@ func (l *local) startKubernetes(ctx context.Context) error {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
 	defer client.CloseIdleConnections()
 	return l.waitFor(ctx, "kube-apiserver", time.Minute, func(ctx context.Context) error {
-		return answersOK(ctx, client, l.server()+"/readyz")
+		return await.OK(ctx, client, l.server()+"/readyz")
 	})
 }
 
@@ -96,42 +96,14 @@ current-context: local
 
 // waitFor asks until the component answers, for at most patience.
 func (l *local) waitFor(ctx context.Context, name string, patience time.Duration, ask func(context.Context) error) error {
-	const pause = 100 * time.Millisecond
-	limited, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := ask(limited)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-limited.Done():
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return l.inLog(name, fmt.Errorf("waited %s in vain: %w", patience, err))
-		case <-time.After(pause):
-		}
+	err := await.Until(ctx, patience, name, ask)
+	if err != nil && ctx.Err() == nil {
+		return l.inLog(name, err)
 	}
+	return err
 }
 
 // inLog points to the log of the component that may say why.
 func (l *local) inLog(name string, err error) error {
 	return &child.Failure{Name: name, Log: l.servers.Log(name), Err: err}
-}
-
-func answersOK(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return errors.New(url + " answers " + resp.Status)
-	}
-	return nil
 }

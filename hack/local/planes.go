@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/postrider/postrider/hack/await"
 	"github.com/postrider/postrider/hack/local/child"
 	"github.com/postrider/postrider/hack/local/receiver"
 )
@@ -67,7 +68,7 @@ func (l *local) startPostrider(ctx context.Context) error {
 	defer client.CloseIdleConnections()
 	for name, port := range map[string]int{"dispatcher": portAdmin, "manager": portHealth} {
 		if err := l.waitFor(ctx, name, 30*time.Second, func(ctx context.Context) error {
-			return answersOK(ctx, client, "http://"+l.ports.address(port)+"/readyz")
+			return await.OK(ctx, client, "http://"+l.ports.address(port)+"/readyz")
 		}); err != nil {
 			return err
 		}

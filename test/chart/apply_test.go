@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -86,6 +87,21 @@ func TestNothingNamesANamespaceOfItsOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestANamespaceMayLookLikeANumber(t *testing.T) {
+	for _, u := range render(t, helms["helm4"], "12", `{networkPolicy: {enabled: true}, serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}, tls: {mode: certManager}}`) {
+		metadata, _, err := unstructured.NestedMap(u.Object, "metadata")
+		if namespace, there := metadata["namespace"]; err != nil || there && namespace != "12" {
+			t.Errorf("%s %s is in namespace %#v (%v)", u.GetKind(), u.GetName(), namespace, err)
+		}
+		subjects, _, err := unstructured.NestedSlice(u.Object, "subjects")
+		for _, s := range subjects {
+			if subject, ok := s.(map[string]any); err != nil || !ok || subject["kind"] == "ServiceAccount" && subject["namespace"] != "12" {
+				t.Errorf("%s %s is for %v (%v)", u.GetKind(), u.GetName(), s, err)
+			}
+		}
 	}
 }
 
@@ -188,6 +204,27 @@ func TestSwitchesDoWhatTheySay(t *testing.T) {
 			if got := args(t, find(t, objectsOf(t, c.values), "Deployment", "postrider-"+c.component)); !slices.Contains(got, c.want) {
 				t.Errorf("with %s the flags are %q", c.values, got)
 			}
+		}
+	})
+	t.Run("metrics of webhooks keep the namespace of the webhook", func(t *testing.T) {
+		monitor := find(t, objectsOf(t, `{serviceMonitor: {enabled: true}}`), "ServiceMonitor", "postrider-dispatcher")
+		endpoints, _, err := unstructured.NestedSlice(monitor.Object, "spec", "endpoints")
+		if err != nil || len(endpoints) != 1 {
+			t.Fatalf("there are the endpoints %v (%v)", endpoints, err)
+		}
+		if endpoint, ok := endpoints[0].(map[string]any); !ok || endpoint["honorLabels"] != true {
+			t.Errorf("Prometheus renames their label namespace: %v", endpoints[0])
+		}
+	})
+	t.Run("grants in the same namespace are one", func(t *testing.T) {
+		role := find(t, objectsOf(t, `{serviceAccountTokens: {grants: [{namespace: cms, serviceAccounts: [a]}, {namespace: shop, serviceAccounts: [c]}, {namespace: cms, serviceAccounts: [a, b]}]}}`), "Role", "postrider-dispatcher-tokens")
+		rules, _, err := unstructured.NestedSlice(role.Object, "rules")
+		if err != nil || len(rules) != 1 {
+			t.Fatalf("there are the rules %v (%v)", rules, err)
+		}
+		rule, ok := rules[0].(map[string]any)
+		if want := []any{"a", "b"}; !ok || role.GetNamespace() != "cms" || !reflect.DeepEqual(rule["resourceNames"], want) {
+			t.Errorf("in %s it says %v", role.GetNamespace(), rules[0])
 		}
 	})
 	t.Run("aggregated roles", func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -44,7 +45,11 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 			}
 			runNotes(t, notes)
 
+			leaveVolume(t, helm, namespace)
 			run("upgrade", "postrider", "charts/postrider", "--namespace", namespace, "--set", "dispatcher.nats.urls={tls://nats:4222},dispatcher.replicas=3,networkPolicy.enabled=true")
+			if claim := claim(t, namespace); claim.DeletionTimestamp != nil {
+				t.Error("the volume went although it was to be kept")
+			}
 			d, err := cluster.AppsV1().Deployments(namespace).Get(t.Context(), "postrider-dispatcher", metav1.GetOptions{})
 			if err != nil || *d.Spec.Replicas != 3 || d.Spec.Strategy.Type != "RollingUpdate" {
 				t.Errorf("after the upgrade there are %v dispatchers by %v (%v)", *d.Spec.Replicas, d.Spec.Strategy.Type, err)
@@ -55,6 +60,7 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 			}
 
 			out := run("uninstall", "postrider", "--namespace", namespace)
+			releaseVolume(t, namespace)
 			for _, name := range crdNames(t) {
 				if !strings.Contains(out, name) {
 					t.Errorf("that %s stays, uninstall does not say:\n%s", name, out)
@@ -76,6 +82,54 @@ func TestHelmInstallsUpgradesAndUninstalls(t *testing.T) {
 	}
 }
 
+// leaveVolume has Helm refuse whatever would delete the volume, and then keep it.
+func leaveVolume(t *testing.T, helm, namespace string) {
+	t.Helper()
+	for _, set := range []string{"dispatcher.nats.urls={tls://nats:4222}", "dispatcher.store.existingClaim=ours", "nameOverride=hooks",
+		"dispatcher.store.keep=true,dispatcher.nats.urls={tls://nats:4222}"} {
+		_, err := command(helm, "upgrade", "postrider", "charts/postrider", "--namespace", namespace, "--set", set)
+		if err == nil || !strings.Contains(err.Error(), "dispatcher.store.keep=true") {
+			t.Errorf("with %s: %v", set, err)
+		}
+	}
+	if claim := claim(t, namespace); claim.DeletionTimestamp != nil {
+		t.Error("the volume went with an upgrade that was refused")
+	}
+	// A chart that has this one as a part may have volumes of its own.
+	other := claim(t, namespace)
+	other.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "other-" + filepath.Base(t.Name()), Annotations: other.Annotations}
+	if _, err := cluster.CoreV1().PersistentVolumeClaims(namespace).Create(t.Context(), other, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := command(helm, "upgrade", "postrider", "charts/postrider", "--namespace", namespace, "--set", "dispatcher.store.keep=true"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// releaseVolume does what a controller of the cluster does when no pod uses the
+// volume any more, and fails when Helm has not deleted it.
+func releaseVolume(t *testing.T, namespace string) {
+	t.Helper()
+	deleted := claim(t, namespace)
+	if deleted.DeletionTimestamp == nil {
+		t.Error("the volume stays when the release is uninstalled")
+	}
+	deleted.Finalizers = nil
+	if _, err := cluster.CoreV1().PersistentVolumeClaims(namespace).Update(t.Context(), deleted, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// claim is that of the embedded store.
+func claim(t *testing.T, namespace string) *corev1.PersistentVolumeClaim {
+	t.Helper()
+	claim, err := cluster.CoreV1().PersistentVolumeClaims(namespace).Get(t.Context(), "postrider-dispatcher", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claim
+}
+
 // crdNames lists the kinds of Postrider.
 func crdNames(t *testing.T) []string {
 	t.Helper()
@@ -88,6 +142,47 @@ func crdNames(t *testing.T) []string {
 		names = append(names, crd.GetName())
 	}
 	return names
+}
+
+// A kind belongs to the release that has brought it, even when that is gone.
+func TestAnotherReleaseTakesOverTheKindsWhenItIsTold(t *testing.T) {
+	const first, second = "former", "later"
+	for name, helm := range helms {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				for _, name := range crdNames(t) {
+					if err := objects.Resource(crds).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+						t.Error(err)
+					}
+				}
+			}()
+			run := func(args ...string) {
+				t.Helper()
+				if _, err := command(helm, args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			refused := func(args ...string) {
+				t.Helper()
+				if _, err := command(helm, args...); err == nil || !strings.Contains(err.Error(), "postrider") || !strings.Contains(err.Error(), "invalid ownership metadata") {
+					t.Errorf("%s: %v", strings.Join(args, " "), err)
+				}
+			}
+			install := func(namespace string, more ...string) []string {
+				return append([]string{"install", "postrider", "charts/postrider", "--namespace", namespace, "--create-namespace"}, more...)
+			}
+			run(install(first)...)
+			refused(install(second)...)
+			refused(install(second, "--set=nameOverride=hooks")...)
+			run("uninstall", "postrider", "--namespace", first)
+			refused(install(second)...)
+			run(install(second, "--take-ownership")...)
+			run("upgrade", "postrider", "charts/postrider", "--namespace", second)
+			run("uninstall", "postrider", "--namespace", second)
+			releaseVolume(t, first)
+			releaseVolume(t, second)
+		})
+	}
 }
 
 // step is the beginning of one of the steps of NOTES.txt.

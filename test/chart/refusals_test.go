@@ -21,6 +21,8 @@ func TestValuesThatCannotWorkAreRefused(t *testing.T) {
 		{"a key that there is not, deeper", `{dispatcher: {store: {volume: 1Gi}}}`, "volume"},
 		{"null for a whole part", `{tls: {mode: null}}`, "/tls"},
 		{"the tag latest", `{manager: {image: {tag: latest}}}`, "/manager/image/tag"},
+		{"a tag in the name of an image", `{manager: {image: {repository: "ours:latest"}}}`, "/manager/image/repository"},
+		{"a StorageClass that has no name", `{dispatcher: {store: {storageClass: "-"}}}`, "/dispatcher/store/storageClass"},
 		{"a digest that is none", `{dispatcher: {image: {digest: "sha256:12"}}}`, "/dispatcher/image/digest"},
 		{"a mode of TLS that there is not", `{tls: {mode: on}}`, "/tls/mode"},
 		{"an existing Secret without a name", `{tls: {mode: existingSecret}}`, "/tls/existingSecret"},

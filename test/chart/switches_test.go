@@ -69,6 +69,15 @@ dispatcher:
 `},
 	{name: "fewer rights", chartOnly: true, values: `{signingKeys: {clusterWide: false}, aggregateRoles: false, podDisruptionBudget: {enabled: false}}`},
 	{name: "tokens of accounts", chartOnly: true, values: `{serviceAccountTokens: {grants: [{namespace: default, serviceAccounts: [sender, reviewer]}]}}`},
+	{name: "tokens of accounts, twice in a namespace", chartOnly: true, values: `{serviceAccountTokens: {grants: [{namespace: default, serviceAccounts: [sender]}, {namespace: default, serviceAccounts: [sender, reviewer]}]}}`},
+	{name: "names that YAML takes for something else", chartOnly: true, values: `
+image: {pullSecrets: ["1"]}
+tls: {mode: existingSecret, existingSecret: "no"}
+dispatcher: {store: {storageClass: "12"}, image: {repository: "registry.example.com:5000/ours"}}
+serviceMonitor: {enabled: true}
+`},
+	{name: "such names for NATS", chartOnly: true, values: `{dispatcher: {nats: {urls: ["tls://a:4222"], existingSecret: "1", caSecret: "2", certificateSecret: "3"}}}`},
+	{name: "such a name for a volume", chartOnly: true, values: `{dispatcher: {store: {existingClaim: "1"}}}`},
 	{name: "stricter network policies", chartOnly: true, values: `
 networkPolicy:
   enabled: true

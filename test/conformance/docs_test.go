@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	definedFlag    = regexp.MustCompile(`f\.(?:\w+Var\([^"]*|Func\()"([a-z-]+)"`)
+	definedFlag    = regexp.MustCompile(`f\.(?:\w+Var\([^"]*|Func\(|Bool\()"([a-z-]+)"`)
 	flagRow        = regexp.MustCompile("(?m)^\\| (`--.*?) \\|")
 	documentedFlag = regexp.MustCompile("`--([a-z-]+)`")
 )

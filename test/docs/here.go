@@ -9,8 +9,9 @@ import (
 type Here struct {
 	Root string   // of the checkout
 	Env  []string // such as KUBECONFIG=…
-	// Hosts of the pages, as regular expressions, and what stands for them.
-	Hosts map[string]string
+	// Hosts of the pages, as regular expressions, and what stands for them: the
+	// first that fits counts.
+	Hosts [][2]string
 	// Skip says which commands something else runs.
 	Skip func(command string) bool
 }
@@ -20,8 +21,8 @@ type Here struct {
 func RunHere(t *testing.T, h Here, p Page) int {
 	t.Helper()
 	var replaced []replacement
-	for page, here := range h.Hosts {
-		replaced = append(replaced, replacement{regexp.MustCompile(page), here})
+	for _, host := range h.Hosts {
+		replaced = append(replaced, replacement{regexp.MustCompile(host[0]), host[1]})
 	}
 	var steps []Step
 	for _, b := range p.Blocks {

@@ -41,7 +41,7 @@ func (s Step) String() string { return fmt.Sprintf("line %d: $ %s", s.Line, s.Co
 const prompt = "$ "
 
 var (
-	fence    = regexp.MustCompile("^ *```+(.*)$")
+	fence    = regexp.MustCompile("^( *)```+(.*)$")
 	fileLine = regexp.MustCompile(`^# ([a-z0-9-]+\.yaml)$`)
 	fileNote = regexp.MustCompile(`^<!-- file: (\S+) -->$`) // before a block whose language has no comments
 )
@@ -53,7 +53,7 @@ func Read(root, name string) (Page, error) {
 		return Page{}, err
 	}
 	p := Page{Name: name, Files: map[string]string{}}
-	var info, note string
+	var indent, info, note string
 	var body []string
 	opened := 0 // the line of the fence
 	lines := strings.Split(string(text), "\n")
@@ -61,7 +61,7 @@ func Read(root, name string) (Page, error) {
 		m := fence.FindStringSubmatch(line)
 		switch {
 		case m != nil && opened == 0:
-			opened, info, body, note = i+1, strings.TrimSpace(m[1]), nil, ""
+			opened, indent, info, body, note = i+1, m[1], strings.TrimSpace(m[2]), nil, ""
 			if i > 0 {
 				note = lines[i-1]
 			}
@@ -71,7 +71,7 @@ func Read(root, name string) (Page, error) {
 			}
 			opened = 0
 		case opened > 0:
-			body = append(body, line)
+			body = append(body, strings.TrimPrefix(line, indent)) // a block may stand in a list
 		}
 	}
 	if opened > 0 {

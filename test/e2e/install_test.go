@@ -61,12 +61,7 @@ func (s *trial) values(tb testing.TB, imageTag string, more ...string) []string 
 
 func (s *trial) installAndDeliver(t *testing.T) {
 	began := time.Now()
-	notes := s.helm(t, 0, append([]string{"install", release, chart}, s.values(t, tag)...)...)
-	for _, want := range []string{"kubectl rollout status", "kubectl port-forward", "kubectl get webhook"} {
-		if !strings.Contains(notes, want) {
-			t.Errorf("the notes do not show %q:\n%s", want, notes)
-		}
-	}
+	s.helm(t, 0, append([]string{"install", release, chart}, s.values(t, tag)...)...)
 	s.fill(t, "webhook.yaml", "NAME", "first")
 	within(t, firstEventWithin, "the first event to be accepted", func() error {
 		got, err := s.tryPost(t, "producer", "shop", "postrider", `{"type": "stream.first", "data": {}}`)

@@ -3,20 +3,9 @@
 package e2e_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"io"
-	"net/http"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,62 +91,4 @@ func (s *trial) restrict(t *testing.T) {
 			}
 		}
 	}
-}
-
-var forwarding = regexp.MustCompile(`Forwarding from (127\.0\.0\.1:\d+)`)
-
-// forwardPort posts an event the way that the notes of the chart show.
-func (s *trial) forwardPort(t *testing.T) {
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	defer stop()
-	cmd := exec.CommandContext(ctx, s.kubectl, "port-forward", "-n", system, "service/postrider-events", ":443")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		stop()
-		_ = cmd.Wait() // it was ended
-	}()
-	lines := bufio.NewScanner(out)
-	var address string
-	for address == "" && lines.Scan() {
-		if found := forwarding.FindStringSubmatch(lines.Text()); found != nil {
-			address = found[1]
-		}
-	}
-	if address == "" {
-		t.Fatal("kubectl port-forward ended without a port")
-	}
-
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(s.run(t, "get", "configmap", "-n", system, "postrider-ca", "-o", `jsonpath={.data.ca\.crt}`)))
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
-		RootCAs: roots, ServerName: "postrider-events." + system + ".svc", MinVersion: tls.VersionTLS12,
-	}}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+address+"/v1/namespaces/shop/events", bytes.NewBufferString(`{"type": "stream.forwarded", "data": {}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+s.run(t, "create", "token", "-n", "shop", "producer", "--audience=postrider"))
-	before := len(s.counts(t, "/hooks/first"))
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusAccepted {
-		t.Fatalf("the dispatcher answers %s %s (%v)", resp.Status, body, err)
-	}
-	within(t, 30*time.Second, "the delivery of what came by the port-forward", func() error {
-		if n := len(s.counts(t, "/hooks/first")); n <= before {
-			return fmt.Errorf("the receiver has %d events, as before", n)
-		}
-		return nil
-	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -104,7 +105,7 @@ func check(t *testing.T, where, query string, metrics map[string][]string) {
 			t.Errorf("%s: %s is no metric of docs/metrics.md", where, s.Name)
 		}
 		for _, m := range s.LabelMatchers {
-			if m.Name != labels.MetricName && !slices.Contains(of, m.Name) {
+			if m.Name != model.MetricNameLabel && !slices.Contains(of, m.Name) {
 				t.Errorf("%s: %s has no label %s", where, s.Name, m.Name)
 			}
 		}

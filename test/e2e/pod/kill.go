@@ -32,8 +32,8 @@ func weigh(uid, program string) error {
 	}
 	for line := range strings.Lines(string(status)) {
 		if kB, found := strings.CutPrefix(line, "VmRSS:"); found {
-			fmt.Println(strings.TrimSuffix(strings.TrimSpace(kB), " kB"))
-			return nil
+			_, err := fmt.Fprintln(os.Stdout, strings.TrimSuffix(strings.TrimSpace(kB), " kB"))
+			return err
 		}
 	}
 	return errors.New("the kernel does not tell how much memory is resident")

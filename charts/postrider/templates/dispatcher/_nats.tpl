@@ -31,7 +31,7 @@
 {{- if $nats.urls }}
 {{- with $nats.existingSecret }}
 - secret:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
       {{- range get (dict "creds" (list "nats.creds") "user" (list "username" "password") "token" (list "token")) $nats.credentials }}
       - key: {{ . }}
@@ -40,14 +40,14 @@
 {{- end }}
 {{- with $nats.caSecret }}
 - secret:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt
 {{- end }}
 {{- with $nats.certificateSecret }}
 - secret:
-    name: {{ . }}
+    name: {{ . | quote }}
     items:
       - key: tls.crt
         path: tls.crt

@@ -1,4 +1,5 @@
-package main
+// Package await waits for what other processes do.
+package await
 
 import (
 	"context"
@@ -8,8 +9,9 @@ import (
 	"time"
 )
 
-// poll asks until there is no error, for at most patience.
-func poll(ctx context.Context, patience time.Duration, what string, ask func(context.Context) error) error {
+// Until asks until there is no error, for at most patience; what completes
+// "waited for". When ctx ends first, its cause is the error.
+func Until(ctx context.Context, patience time.Duration, what string, ask func(context.Context) error) error {
 	const pause = 100 * time.Millisecond
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -29,7 +31,8 @@ func poll(ctx context.Context, patience time.Duration, what string, ask func(con
 	}
 }
 
-func answersOK(ctx context.Context, client *http.Client, url string) error {
+// OK returns no error when the address answers 200.
+func OK(ctx context.Context, client *http.Client, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
