@@ -72,7 +72,7 @@ var rooms = map[string][]string{
 	// dispatcher run, so that they say what those do.
 	"cli":                   {"cli/...", "api/v1alpha1", "dispatcher/event", "apimachinery", "k8s", "cobra"},
 	"cli/cluster":           {"api/v1alpha1", "apimachinery", "k8s"},
-	"cli/doctor":            {"cli/cluster", "cli/face", "cli/words", "api/v1alpha1", "k8s"},
+	"cli/doctor":            {"cli/cluster", "cli/face", "cli/words", "api/v1alpha1", "apimachinery", "k8s"},
 	"cli/face":              {},
 	"cli/match":             {"api/v1alpha1", "controllers/compile", "dispatcher/event", "dispatcher/route", "dispatcher/sitecore", "apimachinery"},
 	"cli/words":             {"api/v1alpha1", "controllers/compile", "dispatcher/outcome", "dispatcher/route", "apimachinery"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/postrider/postrider/api/v1alpha1"
 	"github.com/postrider/postrider/cli/cluster"
@@ -169,16 +170,21 @@ func (p *Patient) versions(ctx context.Context) []Finding {
 	switch {
 	case of[0] != of[1]:
 		return []Finding{{Wrong, about, says, []string{"Run both programs in one version: helm upgrade, or kubectl apply of config/default."}}}
-	case strings.HasPrefix(of[0], "v") && strings.HasPrefix(p.Version, "v") && minor(of[0]) != minor(p.Version):
+	case differ(of[0], p.Version):
 		return []Finding{{Wrong, about, says, []string{"Install the plugin in the version of the installation: go install github.com/postrider/postrider/cmd/kubectl-postrider@" + of[0]}}}
 	}
 	return []Finding{{Level: OK, About: about, Says: says}}
 }
 
-// minor is v1.2 of v1.2.3.
-func minor(version string) string {
-	parts := strings.SplitN(version, ".", 3)
-	return strings.Join(parts[:min(2, len(parts))], ".")
+// differ reports whether a and b are of different minor releases. What was built
+// from a checkout, or from a commit between releases, is of none.
+func differ(a, b string) bool {
+	x, notX := version.ParseSemantic(a)
+	y, notY := version.ParseSemantic(b)
+	if notX != nil || notY != nil || x.PreRelease() != "" || y.PreRelease() != "" {
+		return false
+	}
+	return x.Major() != y.Major() || x.Minor() != y.Minor()
 }
 
 // expirySoon is when a certificate should have been renewed long ago.

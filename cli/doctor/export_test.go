@@ -1,0 +1,4 @@
+package doctor
+
+// Differ is differ, for tests.
+var Differ = differ
